@@ -1,0 +1,34 @@
+/*
+ * slab: objects of one size, for one shard: a freelist over blocks that are never given back while the slab lives.
+ *
+ * Invariants
+ *   L1  an object is either taken or on the freelist.
+ *   L2  taken objects are zeroed.
+ *
+ * Threads  the owning shard's. Memory  charged to the account block by block. Full: NULL when `count_max` objects are taken or the heap is empty.
+ */
+#ifndef TIDEWIRE_ALLOC_SLAB_H
+#define TIDEWIRE_ALLOC_SLAB_H
+
+#include "alloc/budget.h"
+
+#include <stddef.h>
+
+struct slab {
+    void *free;
+    void *blocks;
+    uint32_t object_size;
+    uint32_t block_objects;
+    uint64_t taken_count;
+    uint64_t count_max;
+    struct budget_account *account;
+};
+
+/* `count_max` 0: no limit of its own. */
+void slab_init(struct slab *slab, uint32_t object_size, uint64_t count_max, struct budget_account *account);
+void *slab_take(struct slab *slab);
+void slab_give(struct slab *slab, void *object);
+/* Frees all blocks; every object must have been given back (asserted). */
+void slab_fini(struct slab *slab);
+
+#endif

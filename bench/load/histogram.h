@@ -1,0 +1,52 @@
+/*
+ * histogram: counts of durations, fine enough for percentiles and small enough to keep.
+ *
+ * Log-linear, as in HdrHistogram: every power of two is cut into 128 equal buckets, so a bucket is never wider than
+ * 1/128 of its values (0.8 %), from 0 to the whole of 64 bits, in 58 KiB.
+ *
+ * Invariants
+ *   H1  count is the sum of all buckets.
+ *   H2  value <= histogram_bucket_high(histogram_bucket_of(value)), and buckets are ordered as their values.
+ *
+ * Threads  one owner; merge after the owners have stopped. Memory  the caller's. Full  cannot happen.
+ */
+#ifndef TIDEWIRE_BENCH_LOAD_HISTOGRAM_H
+#define TIDEWIRE_BENCH_LOAD_HISTOGRAM_H
+
+#include <stdint.h>
+
+#define HISTOGRAM_SUB_BITS 7
+#define HISTOGRAM_SUB_COUNT (1u << HISTOGRAM_SUB_BITS)
+#define HISTOGRAM_BUCKETS ((64u - HISTOGRAM_SUB_BITS + 1u) * HISTOGRAM_SUB_COUNT)
+
+struct histogram {
+    uint64_t count;
+    uint64_t sum;
+    uint64_t min; /* UINT64_MAX while empty */
+    uint64_t max;
+    uint64_t buckets[HISTOGRAM_BUCKETS];
+};
+
+void histogram_init(struct histogram *h);
+
+static inline uint32_t
+histogram_bucket_of(uint64_t value)
+{
+    if (value < HISTOGRAM_SUB_COUNT) {
+        return (uint32_t)value;
+    }
+    uint32_t shift = 63u - (uint32_t)__builtin_clzll(value) - HISTOGRAM_SUB_BITS;
+    return (shift << HISTOGRAM_SUB_BITS) + (uint32_t)(value >> shift);
+}
+
+/* The largest value that falls into this bucket. */
+uint64_t histogram_bucket_high(uint32_t bucket);
+
+void histogram_add(struct histogram *h, uint64_t value);
+void histogram_merge(struct histogram *into, const struct histogram *from);
+
+/* The value that a share `q` (0 to 1) of all values does not exceed, to the accuracy of a bucket; 0 if empty. */
+uint64_t histogram_get_quantile(const struct histogram *h, double q);
+double histogram_get_mean(const struct histogram *h);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * process: what the broker under test has used so far, read from outside.
+ *
+ * CPU time comes from the process's own CPU clock (user and system of all its threads, in nanoseconds), not from the
+ * 10 ms ticks of /proc/PID/stat. It is what the broker was charged for, whatever the host did meanwhile.
+ */
+#ifndef TIDEWIRE_BENCH_LOAD_PROCESS_H
+#define TIDEWIRE_BENCH_LOAD_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* False when the process is gone (or never was). */
+bool process_read_cpu_ns(pid_t pid, uint64_t *out) __attribute__((warn_unused_result));
+
+/* Resident set from /proc/PID/statm. */
+bool process_read_rss_bytes(pid_t pid, uint64_t *out) __attribute__((warn_unused_result));
+
+/*
+ * How long the process's first thread was ready to run and had no CPU, from /proc/PID/schedstat: on a shared machine the share of
+ * bad luck in a measurement. 0 where the kernel does not tell; what a host takes from its guest does not show here.
+ */
+uint64_t process_read_wait_ns(pid_t pid);
+
+uint64_t process_get_own_cpu_ns(void);
+uint64_t process_get_now_ns(void); /* CLOCK_MONOTONIC */
+
+#endif

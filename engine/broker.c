@@ -1,0 +1,192 @@
+#include "engine/broker.h"
+
+#include "engine/route/parcel.h"
+#include "engine/shard.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* A backlog that a reconnect storm does not overflow: the kernel lowers it to net.core.somaxconn. */
+#define LISTEN_BACKLOG 32768
+/* Passes that end everything which is still on its way between shards when they have all stopped; each hop of a parcel takes one. */
+#define FINAL_PASSES 16
+
+static uint64_t
+word_of_secret(const struct broker *broker, unsigned word)
+{
+    uint64_t value;
+    memcpy(&value, broker->secret + word * sizeof value, sizeof value);
+    return value;
+}
+
+uint64_t
+broker_hash(const struct broker *broker, const void *key, uint32_t size)
+{
+    return XXH3_64bits_withSeed(key, size, word_of_secret(broker, 0));
+}
+
+uint64_t
+broker_token(const struct broker *broker, const void *key, uint32_t size)
+{
+    return XXH3_64bits_withSeed(key, size, word_of_secret(broker, 3));
+}
+
+unsigned
+broker_shard_of(const struct broker *broker, const void *key, uint32_t size)
+{
+    /* The high half: tables use the low bits. */
+    return (unsigned)(((broker_hash(broker, key, size) >> 32) * broker->shard_count) >> 32);
+}
+
+static unsigned
+usable_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) {
+        return 1;
+    }
+    int count = CPU_COUNT(&set);
+    return count < 1 ? 1 : count > BROKER_SHARDS_MAX ? BROKER_SHARDS_MAX : (unsigned)count;
+}
+
+static bool
+open_shared(struct broker *broker, const struct config *config, char *error, size_t error_size)
+{
+    struct io_options options = {
+        .shard_count = broker->shard_count,
+        .sockets_max = config->connections_per_shard_max,
+        .batch_wait_us = config->batch_wait_us,
+    };
+    broker->ios = io_open(&options, error, error_size);
+    if (broker->ios == NULL) {
+        return false;
+    }
+    io_random(io_of_shard(broker->ios, 0), broker->secret, sizeof broker->secret);
+    struct filter_limits limits = {.filters_max = config->max_filters};
+    broker->mesh = mesh_init(broker->shard_count);
+    broker->filters = filter_index_init(broker->shard_count, &limits, broker->secret);
+    if (broker->mesh == NULL || broker->filters == NULL) {
+        snprintf(error, error_size, "out of memory at start");
+        return false;
+    }
+    budget_init(&broker->budget, broker->shard_count, config->memory_limit);
+    broker->started_ms = io_clock_ns(io_of_shard(broker->ios, 0)) / 1000000;
+    return true;
+}
+
+struct broker *
+broker_open(const struct config *config, char *error, size_t error_size)
+{
+    /* The budget's accounts lie on cache lines of their own. */
+    struct broker *broker = aligned_alloc(64, (sizeof *broker + 63) / 64 * 64);
+    if (broker == NULL) {
+        snprintf(error, error_size, "out of memory at start");
+        return NULL;
+    }
+    memset(broker, 0, sizeof *broker);
+    atomic_store(&broker->config, config);
+    broker->shard_count = config->shards ? config->shards : usable_cores();
+    if (!open_shared(broker, config, error, error_size)) {
+        broker_close(&broker);
+        return NULL;
+    }
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        broker->shards[i] = shard_open(broker, i, error, error_size);
+        if (broker->shards[i] == NULL) {
+            broker_close(&broker);
+            return NULL;
+        }
+    }
+    return broker;
+}
+
+int
+broker_listen(struct broker *broker, char *error, size_t error_size)
+{
+    const struct config *config = atomic_load(&broker->config);
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        const struct config_listener *from = &config->listeners[i];
+        struct io_listener listener = {
+            .host = from->host,
+            .port = from->port,
+            .ipv4_only = from->ipv4_only,
+            .ipv6_only = from->ipv6_only,
+            .backlog = LISTEN_BACKLOG,
+        };
+        for (unsigned shard = 0; shard < broker->shard_count; shard++) {
+            int result = io_listen(io_of_shard(broker->ios, shard), &listener, i, error, error_size);
+            if (result != 0) {
+                return result;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Parcels hold references on other shards' messages: takes them to where they end, in one thread. */
+static void
+settle_parcels(struct broker *broker)
+{
+    for (unsigned pass = 0; pass < FINAL_PASSES; pass++) {
+        for (unsigned i = 0; i < broker->shard_count; i++) {
+            if (broker->shards[i] != NULL) {
+                parcel_pass(broker->shards[i]);
+                mesh_publish(broker->mesh, i);
+            }
+        }
+    }
+}
+
+void
+broker_close(struct broker **bp)
+{
+    struct broker *broker = *bp;
+    *bp = NULL;
+    if (broker->shard_count > 0 && broker->shards[broker->shard_count - 1] != NULL) {
+        settle_parcels(broker);
+    }
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        if (broker->shards[i] != NULL) {
+            shard_close(&broker->shards[i]);
+        }
+    }
+    if (broker->filters != NULL) {
+        filter_index_fini(&broker->filters);
+    }
+    if (broker->mesh != NULL) {
+        mesh_fini(&broker->mesh);
+    }
+    if (broker->ios != NULL) {
+        io_close_all(broker->ios);
+    }
+    free(broker);
+}
+
+static void
+interrupt_all(struct broker *broker)
+{
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        io_interrupt(io_of_shard(broker->ios, i));
+    }
+}
+
+void
+broker_reload(struct broker *broker, const struct config *config)
+{
+    /* Release pairs with the acquire in take_configuration() (engine/shard.c). */
+    atomic_store_explicit(&broker->config, config, memory_order_release);
+    interrupt_all(broker);
+}
+
+void
+broker_stop(struct broker *broker)
+{
+    atomic_store(&broker->stopping, true);
+    interrupt_all(broker);
+}

@@ -1,0 +1,56 @@
+/*
+ * broker: what the shards of one process share, and their life from start to stop.
+ *
+ *   broker_open ──► broker_listen ──► one thread per shard: shard_enter, shard_turn..., shard_leave ──► broker_close
+ *
+ * Shared and changing: the filter index (its own rules), the mesh, the memory budget, and the few atomics below. Everything else belongs to one shard.
+ */
+#ifndef TIDEWIRE_ENGINE_BROKER_H
+#define TIDEWIRE_ENGINE_BROKER_H
+
+#include "alloc/budget.h"
+#include "engine/config/config.h"
+#include "engine/io/io.h"
+#include "engine/mesh.h"
+#include "router/filter_index.h"
+
+#define BROKER_SHARDS_MAX 64
+
+struct shard;
+
+struct broker {
+    struct io_set *ios;
+    struct mesh *mesh;
+    struct filter_index *filters;
+    struct budget budget;
+    unsigned shard_count;
+    struct shard *shards[BROKER_SHARDS_MAX];
+    uint8_t secret[32];
+    uint64_t started_ms;                      /* monotonic */
+
+    _Atomic(const struct config *) config;    /* swapped by a reload; shards look once per turn */
+    _Atomic bool stopping;
+    _Atomic uint64_t connection_count;        /* admitted connections; limits */
+    _Atomic uint64_t session_count;
+    _Atomic uint64_t listener_connections[CONFIG_LISTENERS_MAX];
+};
+
+/* Makes the broker and its shards. `config` must live until broker_close(). NULL and one clear line in `error` on failure. */
+struct broker *broker_open(const struct config *config, char *error, size_t error_size);
+/* Opens all listeners on all shards. 0, or -errno with a line in `error`. */
+int broker_listen(struct broker *broker, char *error, size_t error_size);
+/* Frees everything; all shards must have left. */
+void broker_close(struct broker **broker);
+
+/* From any thread: the shards take over a new configuration, or disconnect everyone and end. */
+void broker_reload(struct broker *broker, const struct config *config);
+void broker_stop(struct broker *broker);
+
+/* A shard for a key (client identifier, topic, share name with filter): keyed hash modulo shards. */
+unsigned broker_shard_of(const struct broker *broker, const void *key, uint32_t size);
+/* The keyed 64-bit hash behind it. */
+uint64_t broker_hash(const struct broker *broker, const void *key, uint32_t size);
+/* A keyed hash that may be shown to peers: it says nothing about the other one. */
+uint64_t broker_token(const struct broker *broker, const void *key, uint32_t size);
+
+#endif

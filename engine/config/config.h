@@ -1,0 +1,145 @@
+/*
+ * config: what an operator can choose, read from mosquitto.conf's grammar and the command line.
+ *
+ * A struct config is immutable once built. A reload (SIGHUP) builds a new one; the engine takes over from it what can change at run time
+ * (marked R below) and keeps the old one's answer for the rest.
+ *
+ * Invariants of a finished configuration
+ *   C1  there is a listener; every one has a port and a place (`file`), and no two share host, port and family.
+ *   C2  somebody may come in: allow_anonymous is true as long as there is no other way.
+ *   C3  numbers are within the ranges of option_table; max_connect_packet_size <= max_packet_size; max_inflight_messages > 0.
+ *   C4  auto_id_prefix is there; log_file is there if lines go to a file.
+ *   C5  every warning is one line.
+ *
+ * Errors  one clear line: file, line, option, what is wrong, what to do. Never half a configuration.
+ * Exit    for CONFIG_EXIT_ERROR main answers 3, as Mosquitto.
+ */
+#ifndef TIDEWIRE_ENGINE_CONFIG_CONFIG_H
+#define TIDEWIRE_ENGINE_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_LISTENERS_MAX 16
+#define CONFIG_LOG_FILES_MAX 1
+#define CONFIG_COMMAND_PORTS_MAX 10 /* Mosquitto's number of -p */
+#define CONFIG_WARNINGS_MAX 32      /* more are counted into the last one */
+
+enum config_log_type { /* bit mask: log_type */
+    CONFIG_LOG_ERROR = 1 << 0,
+    CONFIG_LOG_WARNING = 1 << 1,
+    CONFIG_LOG_NOTICE = 1 << 2,
+    CONFIG_LOG_INFORMATION = 1 << 3,
+    CONFIG_LOG_DEBUG = 1 << 4,
+    CONFIG_LOG_SUBSCRIBE = 1 << 5,
+    CONFIG_LOG_UNSUBSCRIBE = 1 << 6,
+    CONFIG_LOG_INTERNAL = 1 << 7,
+};
+
+enum config_log_destination { /* bit mask: log_dest */
+    CONFIG_LOG_TO_STDERR = 1 << 0,
+    CONFIG_LOG_TO_STDOUT = 1 << 1,
+    CONFIG_LOG_TO_SYSLOG = 1 << 2,
+    CONFIG_LOG_TO_FILE = 1 << 3,
+    CONFIG_LOG_TO_TOPIC = 1 << 4, /* $SYS/broker/log/ */
+};
+
+struct config_listener {
+    char *host;                 /* NULL: all interfaces */
+    uint16_t port;
+    bool loopback;              /* no listener was configured: host is "127.0.0.1", and ::1 is wanted too where the machine has it */
+    bool ipv4_only, ipv6_only;  /* socket_domain */
+    uint32_t max_connections;   /* 0: unlimited (Mosquitto's -1) */
+    uint16_t max_topic_alias;   /* what clients may send; default 10 */
+    uint16_t max_topic_alias_broker; /* what we use towards clients; default 10 */
+    uint8_t max_qos;            /* 0..2, default 2 */
+    char *file;                 /* where it was configured, for messages */
+    unsigned line;
+};
+
+struct config {
+    struct config_listener listeners[CONFIG_LISTENERS_MAX];
+    unsigned listener_count;
+
+    /* The machine */
+    unsigned shards;                    /* option `shards`; 0: one per usable core */
+    uint32_t connections_per_shard_max; /* `shard_connections`: socket slots per shard; 0: what the system allows */
+    uint32_t batch_wait_us;             /* `batch_wait_us`: bounded waiting for more work under load, default 50, 0 off */
+    char *user;                         /* `user`: whom to become when started as root; default none if it does not exist */
+    char *pid_file;
+
+    /* Clients and sessions (R) */
+    bool allow_anonymous;
+    bool allow_anonymous_set;
+    bool allow_zero_length_clientid;    /* default true */
+    char *auto_id_prefix;               /* default "auto-" */
+    uint32_t connect_timeout_s;         /* `connect_timeout`: from accept to the end of CONNECT, default 10 */
+    uint16_t max_keepalive_s;           /* `max_keepalive`, default 65535; keep-alive of 0 or more becomes this for version 5 */
+    uint32_t persistent_client_expiration_s; /* sessions of 3.x clients with clean session 0, and the upper bound for version 5; 0: never... default 14 days (zombie sessions) */
+    uint32_t max_connections_total;     /* `global_max_connections`; 0: unlimited */
+    uint32_t max_sessions;              /* `global_max_clients`: sessions, connected or not; 0: unlimited */
+    uint32_t max_packet_size;           /* `max_packet_size`, default 2 000 000 */
+    uint32_t max_connect_packet_size;   /* `max_connect_packet_size`: before CONNECT is complete, default 16 384 */
+    uint16_t max_inflight_messages;     /* QoS 1 and 2 sent and not yet acknowledged, per client; default 100; 0: 65535 */
+    uint16_t receive_maximum;           /* `receive_maximum`: what we let clients have in flight towards us; default 1000 */
+    uint32_t max_inflight_bytes;        /* 0: none */
+    uint32_t max_queued_messages;       /* default 1000, 0: none */
+    uint64_t max_queued_bytes;          /* default 0: none */
+    bool queue_qos0_messages;           /* default false */
+    uint64_t max_output_bytes;          /* `max_output_bytes`: bytes waiting to be sent to one client before QoS 0 is dropped for it, default 4 MiB */
+    uint32_t max_subscriptions;         /* `max_subscriptions`: per client, default 10 000, 0: none */
+    uint32_t max_topic_levels;          /* `max_topic_levels`, default 128 (the most) */
+    uint64_t max_filters;               /* `global_max_filters`: distinct filters in the process, default 0: none */
+    bool upgrade_outgoing_qos;          /* default false */
+    bool retain_available;              /* default true */
+    uint64_t max_retained_messages;     /* `max_retained_messages`, default 0: none */
+    uint64_t max_retained_bytes;        /* `max_retained_bytes`, default 0: none */
+    uint32_t retain_expiry_interval_s;  /* 0: never */
+    uint64_t memory_limit;              /* `memory_limit`, bytes for all shards; default: three quarters of the machine's memory */
+
+    /* Looking inside (R) */
+    uint32_t sys_interval_s;            /* default 10, 0: no $SYS */
+    uint32_t log_types;                 /* enum config_log_type */
+    uint32_t log_destinations;
+    char *log_file;
+    int log_facility;                   /* syslog's LOG_DAEMON and so on */
+    bool log_timestamp;                 /* default true */
+    char *log_timestamp_format;         /* NULL: seconds since 1970, as Mosquitto */
+    bool connection_messages;           /* default true */
+
+    bool verbose;                       /* -v */
+    bool daemonize;                     /* -d */
+    bool test_only;                     /* --test-config */
+    char *config_file;                  /* NULL: none */
+    uint16_t command_ports[CONFIG_COMMAND_PORTS_MAX]; /* -p, kept for the reload */
+    unsigned command_port_count;
+
+    /* What was accepted and will not do what was asked, one line each. log_open writes them. */
+    char *warnings[CONFIG_WARNINGS_MAX];
+    unsigned warning_count;
+};
+
+/* What the command line asked for when there is nothing to run. */
+enum config_outcome {
+    CONFIG_RUN,
+    CONFIG_EXIT_OK,     /* -h, --version, --test-config of a good configuration: printed */
+    CONFIG_EXIT_ERROR,  /* already explained on stderr */
+};
+
+/* Builds a configuration from main's arguments. */
+enum config_outcome config_from_arguments(int argc, char **argv, struct config **out);
+
+/* Reads the file that `old` was read from once more, with the same command line settings. NULL, with a line in `error`, when it is wrong: the old one stays. */
+struct config *config_reload(const struct config *old, char *error, size_t error_size);
+
+/* Parses a text as a whole file of name `name` (no include directories are followed unless `follow`). For tests and fuzzing. NULL and a line in `error` on any error. */
+struct config *config_parse_text(const char *text, size_t size, const char *name, bool follow, char *error, size_t error_size);
+
+/* The defaults: loopback, port 1883, anonymous allowed. */
+struct config *config_default(void);
+void config_free(struct config **config);
+/* Asserts the invariants. */
+void config_check(const struct config *config);
+
+#endif

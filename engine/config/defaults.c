@@ -1,0 +1,208 @@
+#include "engine/config/config.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "engine/config/internal.h"
+#include "engine/config/parser.h"
+
+#define DAY_S 86400u
+
+/* What the control group allows this process, 0 if it does not say. A broker in a container is killed by this limit, not by the machine's. */
+static uint64_t
+group_memory(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    unsigned long long bytes = 0;
+    if (fscanf(file, "%llu", &bytes) != 1) {
+        bytes = 0; /* "max" */
+    }
+    fclose(file);
+    return bytes;
+}
+
+static uint64_t
+default_memory_limit(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_size = sysconf(_SC_PAGESIZE);
+    uint64_t machine = pages > 0 && page_size > 0 ? (uint64_t)pages * (uint64_t)page_size : UINT64_C(1) << 30;
+    uint64_t group = group_memory();
+    return (group != 0 && group < machine ? group : machine) / 4 * 3;
+}
+
+void
+config_listener_init(struct config_listener *listener)
+{
+    *listener = (struct config_listener){
+        .port = 1883,
+        .max_topic_alias = 10,
+        .max_topic_alias_broker = 10,
+        .max_qos = 2,
+    };
+}
+
+void
+config_listener_fini(struct config_listener *listener)
+{
+    free(listener->host);
+    free(listener->file);
+    *listener = (struct config_listener){0};
+}
+
+bool
+config_listener_same_address(const struct config_listener *a, const struct config_listener *b)
+{
+    bool same_host = a->host == NULL || b->host == NULL ? a->host == b->host : strcmp(a->host, b->host) == 0;
+    return same_host && a->port == b->port && a->ipv4_only == b->ipv4_only && a->ipv6_only == b->ipv6_only;
+}
+
+struct config *
+config_new(void)
+{
+    struct config *config = calloc(1, sizeof *config);
+    if (config == NULL) {
+        return NULL;
+    }
+    config->auto_id_prefix = strdup("auto-");
+    if (config->auto_id_prefix == NULL) {
+        free(config);
+        return NULL;
+    }
+
+    config->batch_wait_us = 50;
+    config->allow_zero_length_clientid = true;
+    config->connect_timeout_s = 10;
+    config->max_keepalive_s = 65535;
+    config->persistent_client_expiration_s = 14 * DAY_S;
+    config->max_packet_size = 2000000;
+    config->max_connect_packet_size = 16384;
+    config->max_inflight_messages = 100;
+    config->receive_maximum = 1000;
+    config->max_queued_messages = 1000;
+    config->max_output_bytes = 4 << 20;
+    config->max_subscriptions = 10000;
+    config->max_topic_levels = 128;
+    config->retain_available = true;
+    config->memory_limit = default_memory_limit();
+
+    config->sys_interval_s = 10;
+    config->log_types = CONFIG_LOG_ERROR | CONFIG_LOG_WARNING | CONFIG_LOG_NOTICE | CONFIG_LOG_INFORMATION;
+    config->log_destinations = CONFIG_LOG_TO_STDERR;
+    config->log_facility = LOG_DAEMON;
+    config->log_timestamp = true;
+    config->connection_messages = true;
+    return config;
+}
+
+struct config *
+config_default(void)
+{
+    char error[256];
+    return config_parse_text("", 0, "defaults", false, error, sizeof error);
+}
+
+void
+config_free(struct config **configp)
+{
+    struct config *config = *configp;
+    *configp = NULL;
+    if (config == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        config_listener_fini(&config->listeners[i]);
+    }
+    for (unsigned i = 0; i < config->warning_count; i++) {
+        free(config->warnings[i]);
+    }
+    free(config->user);
+    free(config->pid_file);
+    free(config->auto_id_prefix);
+    free(config->log_file);
+    free(config->log_timestamp_format);
+    free(config->config_file);
+    free(config);
+}
+
+void
+config_warn(struct config *config, const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+
+    if (config->warning_count == CONFIG_WARNINGS_MAX) {
+        char *last = strdup("... and more warnings about the configuration");
+        if (last != NULL) {
+            free(config->warnings[CONFIG_WARNINGS_MAX - 1]);
+            config->warnings[CONFIG_WARNINGS_MAX - 1] = last;
+        }
+        return;
+    }
+    char *copy = strdup(line);
+    if (copy != NULL) {
+        config->warnings[config->warning_count++] = copy;
+    }
+}
+
+static void
+check_listener(const struct config *config, unsigned i)
+{
+    const struct config_listener *listener = &config->listeners[i];
+    assert(listener->port != 0 && listener->file != NULL);           /* C1 */
+    assert(!listener->loopback || strcmp(listener->host, "127.0.0.1") == 0);
+    assert(!listener->ipv4_only || !listener->ipv6_only);
+    for (unsigned j = 0; j < i; j++) {
+        assert(!config_listener_same_address(listener, &config->listeners[j])); /* C1 */
+    }
+}
+
+/* Rows that are numbers hold what their range allows; the others are seen to by name. */
+static void
+check_ranges(const struct config *config)
+{
+    size_t count;
+    const struct option *rows = option_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        for (unsigned j = 0; rows[i].kind == OPTION_NUMBER && j < config->listener_count; j++) {
+            bool of_listener = rows[i].flags & OPTION_OF_LISTENER;
+            const char *base = of_listener ? (const char *)&config->listeners[j] : (const char *)config;
+            uint64_t number = 0;
+            memcpy(&number, base + rows[i].offset, rows[i].size); /* little-endian, as everything this runs on */
+            bool cut = strcmp(rows[i].name, "max_connect_packet_size") == 0; /* it may be below its range when it follows max_packet_size */
+            assert((number >= (uint64_t)rows[i].min || cut) && number <= (uint64_t)rows[i].max); /* C3 */
+        }
+    }
+}
+
+void
+config_check(const struct config *config)
+{
+    assert(config->listener_count >= 1 && config->listener_count <= CONFIG_LISTENERS_MAX); /* C1 */
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        check_listener(config, i);
+    }
+    assert(config->allow_anonymous); /* C2 */
+
+    check_ranges(config);
+    assert(config->max_connect_packet_size <= config->max_packet_size && config->max_inflight_messages > 0); /* C3 */
+
+    assert(config->auto_id_prefix != NULL);
+    assert(!(config->log_destinations & CONFIG_LOG_TO_FILE) || config->log_file != NULL); /* C4 */
+
+    assert(config->warning_count <= CONFIG_WARNINGS_MAX);
+    for (unsigned i = 0; i < config->warning_count; i++) {
+        assert(strchr(config->warnings[i], '\n') == NULL); /* C5 */
+    }
+}

@@ -1,0 +1,19 @@
+/*
+ * internal: what the files of engine/config share beside the parser. Nobody else includes this.
+ */
+#ifndef TIDEWIRE_ENGINE_CONFIG_INTERNAL_H
+#define TIDEWIRE_ENGINE_CONFIG_INTERNAL_H
+
+#include "engine/config/config.h"
+
+/* A configuration with every default and no listener yet; NULL: out of memory. */
+struct config *config_new(void);
+/* The listener's defaults; port 1883. */
+void config_listener_init(struct config_listener *listener);
+void config_listener_fini(struct config_listener *listener);
+/* Same host, port and address family. */
+bool config_listener_same_address(const struct config_listener *a, const struct config_listener *b);
+/* Adds a line to config->warnings. */
+__attribute__((format(printf, 2, 3))) void config_warn(struct config *config, const char *format, ...);
+
+#endif

@@ -1,0 +1,119 @@
+#include "engine/io/uring_listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* For a listener that names no backlog. The system cuts it to net.core.somaxconn. */
+#define BACKLOG_DEFAULT 65535
+
+static int
+set_option(int socket, int level, int option)
+{
+    int on = 1;
+    return setsockopt(socket, level, option, &on, sizeof on) < 0 ? -errno : 0;
+}
+
+/* Gives a new socket its options, address and backlog. 0 or -errno. */
+static int
+set_up_socket(int socket, const struct addrinfo *address, int backlog)
+{
+    int result = set_option(socket, SOL_SOCKET, SO_REUSEADDR);
+    if (result == 0) {
+        result = set_option(socket, SOL_SOCKET, SO_REUSEPORT);
+    }
+    if (result == 0) {
+        result = set_option(socket, IPPROTO_TCP, TCP_NODELAY);
+    }
+    if (result == 0 && address->ai_family == AF_INET6) {
+        /* IPv4 has a socket of its own. */
+        result = set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY);
+    }
+    if (result == 0 && bind(socket, address->ai_addr, address->ai_addrlen) < 0) {
+        result = -errno;
+    }
+    if (result == 0 && listen(socket, backlog > 0 ? backlog : BACKLOG_DEFAULT) < 0) {
+        result = -errno;
+    }
+    return result;
+}
+
+static int
+open_one(const struct addrinfo *address, int backlog)
+{
+    int opened = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (opened < 0) {
+        return -errno;
+    }
+    int result = set_up_socket(opened, address, backlog);
+    if (result < 0) {
+        close(opened);
+        return result;
+    }
+    return opened;
+}
+
+/* An address of a family that this machine was built or started without, for example ::1 of localhost. */
+static bool
+is_missing_family(int result)
+{
+    return result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL;
+}
+
+static void
+close_all(const int *sockets, int count)
+{
+    for (int i = 0; i < count; i++) {
+        close(sockets[i]);
+    }
+}
+
+/* As listen_open, without the words. */
+static int
+open_each(const struct addrinfo *addresses, int backlog, int sockets[LISTEN_SOCKETS_MAX])
+{
+    int count = 0;
+    int missing = -EADDRNOTAVAIL;
+    for (const struct addrinfo *a = addresses; a != NULL && count < LISTEN_SOCKETS_MAX; a = a->ai_next) {
+        int result = open_one(a, backlog);
+        if (result >= 0) {
+            sockets[count++] = result;
+        } else if (is_missing_family(result)) {
+            missing = result;
+        } else {
+            close_all(sockets, count);
+            return result;
+        }
+    }
+    return count > 0 ? count : missing;
+}
+
+int
+listen_open(const struct io_listener *listener, int sockets[LISTEN_SOCKETS_MAX], char *error, size_t error_size)
+{
+    const char *host = listener->host != NULL && listener->host[0] != '\0' ? listener->host : NULL;
+    const char *host_shown = host != NULL ? host : "*";
+    struct addrinfo hints = {
+        .ai_family = listener->ipv4_only ? AF_INET : listener->ipv6_only ? AF_INET6 : AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+    };
+    char port[8];
+    snprintf(port, sizeof port, "%u", listener->port);
+
+    struct addrinfo *addresses = NULL;
+    int failure = getaddrinfo(host, port, &hints, &addresses);
+    if (failure != 0) {
+        snprintf(error, error_size, "cannot listen on %s port %s: %s", host_shown, port, gai_strerror(failure));
+        return failure == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL;
+    }
+    int count = open_each(addresses, listener->backlog, sockets);
+    freeaddrinfo(addresses);
+    if (count < 0) {
+        snprintf(error, error_size, "cannot listen on %s port %s: %s", host_shown, port, strerror(-count));
+    }
+    return count;
+}

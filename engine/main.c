@@ -1,0 +1,256 @@
+/* The program: configuration, threads, signals, the end. */
+#include "engine/broker.h"
+#include "engine/log.h"
+#include "engine/shard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define ERROR_BYTES 512
+/* The exit code for a configuration that cannot be used, as Mosquitto's. */
+#define EXIT_CONFIGURATION 3
+/* Configurations that reloads may leave behind: shards may still read an old one, so they are kept to the end. */
+#define RELOADS_MAX 1024
+
+struct worker {
+    pthread_t thread;
+    struct shard *shard;
+    bool running;
+};
+
+static struct worker workers[BROKER_SHARDS_MAX];
+
+/* Shard i runs on the i-th core that the process may use. */
+static void
+pin_to_core(unsigned number)
+{
+    cpu_set_t usable;
+    if (sched_getaffinity(getpid(), sizeof usable, &usable) != 0) {
+        return;
+    }
+    unsigned wanted = number % (unsigned)CPU_COUNT(&usable);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &usable) && wanted-- == 0) {
+            cpu_set_t one;
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+            return;
+        }
+    }
+}
+
+static void *
+run_shard(void *argument)
+{
+    struct worker *worker = argument;
+    pin_to_core(worker->shard->number);
+    int result = shard_enter(worker->shard);
+    if (result != 0) {
+        log_line(CONFIG_LOG_ERROR, "Error: shard %u cannot start: %s", worker->shard->number, strerror(-result));
+        kill(getpid(), SIGTERM);
+        return (void *)1;
+    }
+    while (shard_turn(worker->shard, true)) {
+    }
+    shard_leave(worker->shard);
+    return NULL;
+}
+
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int
+write_pid_file(const char *path)
+{
+    FILE *file = fopen(path, "we");
+    if (file == NULL) {
+        log_line(CONFIG_LOG_ERROR, "Error: pid_file %s cannot be written: %s", path, strerror(errno));
+        return -1;
+    }
+    fprintf(file, "%d\n", getpid());
+    fclose(file);
+    return 0;
+}
+
+/* From root to the configured user; 0, or -1 with a line said. */
+static int
+drop_privileges(const struct config *config)
+{
+    if (geteuid() != 0 || config->user == NULL || strcmp(config->user, "root") == 0) {
+        return 0;
+    }
+    const struct passwd *user = getpwnam(config->user);
+    if (user == NULL) {
+        log_line(CONFIG_LOG_ERROR, "Error: option user: there is no user '%s' on this machine", config->user);
+        return -1;
+    }
+    if (initgroups(config->user, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0) {
+        log_line(CONFIG_LOG_ERROR, "Error: cannot become user '%s': %s", config->user, strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+static void
+say_started(const struct broker *broker, const struct config *config)
+{
+    log_line(CONFIG_LOG_NOTICE, "tidewire version %s starting: %u shards, %s", TIDEWIRE_VERSION, broker->shard_count, io_describe(broker->ios));
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        log_line(CONFIG_LOG_NOTICE, "Listening on %s port %u.", config->listeners[i].host ? config->listeners[i].host : "all interfaces",
+                 config->listeners[i].port);
+    }
+}
+
+static void
+reload(struct broker *broker, struct config **all, unsigned *count)
+{
+    char error[ERROR_BYTES];
+    struct config *now = *count < RELOADS_MAX ? config_reload(all[*count - 1], error, sizeof error) : NULL;
+    if (*count == RELOADS_MAX) {
+        snprintf(error, sizeof error, "reloaded %u times already; restart", RELOADS_MAX);
+    }
+    if (now == NULL) {
+        log_line(CONFIG_LOG_ERROR, "Error: configuration not reloaded, the old one stays: %s", error);
+        return;
+    }
+    all[(*count)++] = now;
+    log_open(now);
+    broker_reload(broker, now);
+    log_line(CONFIG_LOG_NOTICE, "Configuration reloaded.");
+}
+
+/* Until SIGTERM or SIGINT. */
+static void
+serve_signals(struct broker *broker, const sigset_t *signals, struct config **all, unsigned *count)
+{
+    for (;;) {
+        int signal = sigwaitinfo(signals, NULL);
+        if (signal == SIGHUP) {
+            reload(broker, all, count);
+        } else if (signal == SIGUSR1) {
+            log_reopen();
+        } else if (signal == SIGTERM || signal == SIGINT) {
+            log_line(CONFIG_LOG_NOTICE, "tidewire stopping.");
+            return;
+        }
+    }
+}
+
+static bool
+start_threads(struct broker *broker)
+{
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        workers[i].shard = broker->shards[i];
+        workers[i].running = pthread_create(&workers[i].thread, NULL, run_shard, &workers[i]) == 0;
+        if (!workers[i].running) {
+            log_line(CONFIG_LOG_ERROR, "Error: thread of shard %u cannot be started", i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+join_threads(const struct broker *broker)
+{
+    int result = 0;
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        void *failed = NULL;
+        if (workers[i].running) {
+            pthread_join(workers[i].thread, &failed);
+        }
+        result |= failed != NULL;
+    }
+    return result;
+}
+
+static int
+run(struct broker *broker, const sigset_t *signals, struct config **all, unsigned *count)
+{
+    const struct config *config = all[0];
+    char error[ERROR_BYTES];
+    if (broker_listen(broker, error, sizeof error) != 0) {
+        log_line(CONFIG_LOG_ERROR, "Error: %s", error);
+        return 1;
+    }
+    if ((config->pid_file != NULL && write_pid_file(config->pid_file) != 0) || drop_privileges(config) != 0) {
+        return 1;
+    }
+    say_started(broker, config);
+    int result = 1;
+    if (start_threads(broker)) {
+        serve_signals(broker, signals, all, count);
+        result = 0;
+    }
+    broker_stop(broker);
+    result |= join_threads(broker);
+    if (config->pid_file != NULL) {
+        unlink(config->pid_file);
+    }
+    return result;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct config *all[RELOADS_MAX];
+    unsigned count = 0;
+    enum config_outcome outcome = config_from_arguments(argc, argv, &all[0]);
+    if (outcome != CONFIG_RUN) {
+        return outcome == CONFIG_EXIT_OK ? 0 : EXIT_CONFIGURATION;
+    }
+    count = 1;
+    if (all[0]->daemonize && daemon(1, 0) != 0) {
+        fprintf(stderr, "tidewire: cannot become a daemon: %s\n", strerror(errno));
+        return 1;
+    }
+    /* Signals are for this thread alone: the shards inherit the mask. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+
+    int log_result = log_open(all[0]);
+    if (log_result != 0) {
+        log_line(CONFIG_LOG_ERROR, "Error: log_dest file %s cannot be opened: %s", all[0]->log_file, strerror(-log_result));
+        config_free(&all[0]);
+        return 1;
+    }
+    char error[ERROR_BYTES];
+    struct broker *broker = broker_open(all[0], error, sizeof error);
+    int result = 1;
+    if (broker == NULL) {
+        log_line(CONFIG_LOG_ERROR, "Error: %s", error);
+    } else {
+        result = run(broker, &signals, all, &count);
+        broker_close(&broker);
+    }
+    log_close();
+    while (count > 0) {
+        config_free(&all[--count]);
+    }
+    return result;
+}

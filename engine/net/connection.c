@@ -1,0 +1,571 @@
+#include "engine/net/connection.h"
+
+#include "codec/encode.h"
+#include "engine/log.h"
+#include "engine/protocol/input.h"
+#include "engine/session/session.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* How long a closing connection may take to read its last bytes and finish. */
+#define LINGER_MS 2000
+/* Output beyond the QoS 0 limit that only answers can cause: then the peer must read before it may ask for more. */
+#define OUTPUT_ANSWERS_MAX (256u * 1024)
+/* Held connections looked at per turn. */
+#define HELD_PER_TURN 256
+
+static void stop_input(struct shard *shard, struct connection *c);
+
+static void
+remember_peer(struct peer_address *peer, const struct sockaddr_storage *address)
+{
+    if (address == NULL) {
+        return;
+    }
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        memcpy(peer->bytes, &v4->sin_addr, 4);
+        peer->port = ntohs(v4->sin_port);
+        peer->family = AF_INET;
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        memcpy(peer->bytes, &v6->sin6_addr, 16);
+        peer->port = ntohs(v6->sin6_port);
+        peer->family = AF_INET6;
+    }
+}
+
+const char *
+connection_peer_text(const struct connection *c)
+{
+    static _Thread_local char text[INET6_ADDRSTRLEN + 8];
+    char address[INET6_ADDRSTRLEN] = "unknown";
+    if (c->peer.family != 0) {
+        inet_ntop(c->peer.family, c->peer.bytes, address, sizeof address);
+    }
+    snprintf(text, sizeof text, "%s:%u", address, c->peer.port);
+    return text;
+}
+
+static struct connection *
+make_connection(struct shard *shard, io_socket socket, uint8_t listener)
+{
+    struct connection *c = slab_take(&shard->connections);
+    if (c == NULL) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        return NULL;
+    }
+    c->socket = socket;
+    c->listener = listener;
+    c->timer.kind = TIMER_CONNECTION;
+    c->last_received_ms = shard->now_ms;
+    c->next = shard->all_connections;
+    c->link = &shard->all_connections;
+    if (c->next != NULL) {
+        c->next->link = &c->next;
+    }
+    shard->all_connections = c;
+    stats_add(&shard->stats.sockets, 1);
+    io_set_token(shard->io, socket, (uint64_t)(uintptr_t)c);
+    return c;
+}
+
+static void
+forget_connection(struct shard *shard, struct connection *c)
+{
+    *c->link = c->next;
+    if (c->next != NULL) {
+        c->next->link = c->link;
+    }
+    stats_sub(&shard->stats.sockets, 1);
+}
+
+/* Counts against the limits of the process and the listener. */
+static bool
+admit(struct shard *shard, uint8_t listener)
+{
+    struct broker *broker = shard->broker;
+    uint32_t total_max = shard->config->max_connections_total;
+    uint32_t listener_max = shard->config->listeners[listener].max_connections;
+    uint64_t total = atomic_fetch_add_explicit(&broker->connection_count, 1, memory_order_relaxed);
+    uint64_t own = atomic_fetch_add_explicit(&broker->listener_connections[listener], 1, memory_order_relaxed);
+    if ((total_max == 0 || total < total_max) && (listener_max == 0 || own < listener_max)) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&broker->connection_count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&broker->listener_connections[listener], 1, memory_order_relaxed);
+    return false;
+}
+
+static void
+unadmit(struct shard *shard, uint8_t listener)
+{
+    atomic_fetch_sub_explicit(&shard->broker->connection_count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&shard->broker->listener_connections[listener], 1, memory_order_relaxed);
+}
+
+void
+connection_accepted(struct shard *shard, const struct io_event *event)
+{
+    uint8_t listener = (uint8_t)event->token;
+    struct peer_address peer = {0};
+    remember_peer(&peer, event->peer);
+    struct connection *c = NULL;
+    if (!shard->stopping && shard->pressure < BUDGET_REFUSE && admit(shard, listener)) {
+        c = make_connection(shard, event->socket, listener);
+        if (c == NULL) {
+            unadmit(shard, listener);
+        }
+    } else {
+        stats_add(&shard->stats.drops[DROP_CONNECTION_LIMIT], 1);
+        log_peer(CONFIG_LOG_WARNING, DROP_CONNECTION_LIMIT, "Connection refused: a connection or memory limit is reached.");
+    }
+    if (c == NULL) {
+        io_set_token(shard->io, event->socket, 0);
+        io_close(shard->io, event->socket);
+        return;
+    }
+    c->peer = peer;
+    timer_arm(&shard->wheel, &c->timer, shard->now_ms + shard->config->connect_timeout_s * 1000ull);
+    io_receive_once(shard->io, c->socket);
+}
+
+void
+connection_move(struct shard *shard, struct connection **cp, unsigned home)
+{
+    struct connection *c = *cp;
+    assert(c->state == CONNECTION_NEW && c->out_first == NULL);
+    *cp = NULL;
+
+    struct handover *h = malloc(sizeof *h + c->partial_used);
+    if (h == NULL) {
+        connection_drop(shard, c, false);
+        return;
+    }
+    h->peer = c->peer;
+    h->listener = c->listener;
+    h->deadline_ms = c->timer.due_ms;
+    h->size = c->partial_used;
+    memcpy(h->bytes, c->partial, c->partial_used);
+    /* Pairs with connection_arrived() on the other shard: the pointer travels through the kernel. */
+    atomic_store_explicit(&h->ready, 1, memory_order_release);
+
+    io_move(shard->io, c->socket, home, (uint64_t)(uintptr_t)h);
+    timer_disarm(&shard->wheel, &c->timer);
+    stop_input(shard, c);
+    forget_connection(shard, c);
+    slab_give(&shard->connections, c);
+}
+
+void
+connection_arrived(struct shard *shard, const struct io_event *event)
+{
+    struct handover *h = (struct handover *)(uintptr_t)event->token;
+    uint32_t ready = atomic_load_explicit(&h->ready, memory_order_acquire);
+    assert(ready == 1);
+    (void)ready;
+
+    if (event->type == IO_MOVE_FAILED) {
+        stats_add(&shard->stats.drops[DROP_ACCEPT_FAILED], 1);
+        log_peer(CONFIG_LOG_WARNING, DROP_ACCEPT_FAILED, "Connection lost: its home shard has no free socket slot.");
+        unadmit(shard, h->listener);
+        free(h);
+        return;
+    }
+    struct connection *c = shard->stopping ? NULL : make_connection(shard, event->socket, h->listener);
+    if (c == NULL) {
+        unadmit(shard, h->listener);
+        io_set_token(shard->io, event->socket, 0);
+        io_close(shard->io, event->socket);
+        free(h);
+        return;
+    }
+    c->peer = h->peer;
+    timer_arm(&shard->wheel, &c->timer, h->deadline_ms);
+    input_bytes(shard, c, bytes_of(h->bytes, h->size));
+    free(h);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ input */
+
+void
+connection_received(struct shard *shard, struct connection *c, const struct io_event *event)
+{
+    if (event->result <= 0) {
+        c->peer_ended = true;
+        c->receiving = false;
+        if (c->state == CONNECTION_CLOSING) {
+            c->state = CONNECTION_CLOSED;
+            timer_disarm(&shard->wheel, &c->timer);
+            io_close(shard->io, c->socket);
+        } else if (c->state != CONNECTION_CLOSED) {
+            if (c->state == CONNECTION_CONNECTED && shard->config->connection_messages) {
+                struct bytes id = session_client_id(c->session);
+                log_peer(CONFIG_LOG_NOTICE, DROP_REASONS, "Client %.*s [%s] closed its connection.", (int)id.size, (const char *)id.data,
+                         connection_peer_text(c));
+            }
+            connection_drop(shard, c, false);
+        }
+        return;
+    }
+    if (c->state != CONNECTION_NEW && c->state != CONNECTION_CONNECTED) {
+        return;
+    }
+    stats_add(&shard->stats.bytes_received, (uint64_t)event->result);
+    c->last_received_ms = shard->now_ms;
+    input_bytes(shard, c, bytes_of(event->data, (uint32_t)event->result));
+}
+
+bool
+connection_must_hold(const struct shard *shard, const struct connection *c)
+{
+    return shard->congested || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX;
+}
+
+void
+connection_hold(struct shard *shard, struct connection *c)
+{
+    if (c->held) {
+        return;
+    }
+    c->held = true;
+    c->held_next = NULL;
+    if (shard->held_last != NULL) {
+        shard->held_last->held_next = c;
+    } else {
+        shard->held_first = c;
+    }
+    shard->held_last = c;
+    stats_add(&shard->stats.held_connections, 1);
+    if (c->receiving) {
+        c->receiving = false;
+        io_receive_stop(shard->io, c->socket);
+    }
+}
+
+static struct connection *
+take_held(struct shard *shard)
+{
+    struct connection *c = shard->held_first;
+    shard->held_first = c->held_next;
+    if (shard->held_first == NULL) {
+        shard->held_last = NULL;
+    }
+    c->held = false;
+    stats_sub(&shard->stats.held_connections, 1);
+    return c;
+}
+
+static void
+unhold(struct shard *shard, struct connection *gone)
+{
+    struct connection **at = &shard->held_first;
+    struct connection *previous = NULL;
+    while (*at != gone) {
+        previous = *at;
+        at = &(*at)->held_next;
+    }
+    *at = gone->held_next;
+    if (shard->held_last == gone) {
+        shard->held_last = previous;
+    }
+    gone->held = false;
+    stats_sub(&shard->stats.held_connections, 1);
+}
+
+void
+connection_resume_held(struct shard *shard)
+{
+    struct connection *last = shard->held_last;
+    for (unsigned i = 0; i < HELD_PER_TURN && shard->held_first != NULL; i++) {
+        struct connection *c = take_held(shard);
+        bool was_last = c == last;
+        if (connection_must_hold(shard, c)) {
+            connection_hold(shard, c);
+        } else {
+            input_bytes(shard, c, bytes_of(NULL, 0));
+        }
+        if (was_last) {
+            break;
+        }
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- output */
+
+static const uint32_t chunk_sizes[CHUNK_CLASSES] = {512 - sizeof(struct chunk), 4096 - sizeof(struct chunk), 65536 - sizeof(struct chunk)};
+
+static void
+mark_dirty(struct shard *shard, struct connection *c)
+{
+    if (!c->dirty) {
+        c->dirty = true;
+        c->dirty_next = shard->dirty;
+        shard->dirty = c;
+    }
+}
+
+static struct chunk *
+add_chunk(struct shard *shard, struct connection *c, uint32_t size)
+{
+    if (c->out_first != NULL && c->chunk_hint < CHUNK_CLASSES - 1) {
+        c->chunk_hint++; /* the last one did not suffice: the next first chunk is larger */
+    }
+    uint32_t wish = chunk_sizes[c->chunk_hint];
+    struct chunk *chunk = chunk_take(&shard->chunks, size > wish ? size : wish);
+    if (chunk == NULL) {
+        return NULL;
+    }
+    chunk->next = NULL;
+    *(c->out_last ? &c->out_last->next : &c->out_first) = chunk;
+    c->out_last = chunk;
+    return chunk;
+}
+
+uint8_t *
+connection_append(struct shard *shard, struct connection *c, uint32_t size)
+{
+    struct chunk *chunk = c->out_last;
+    if (chunk == NULL || chunk->room - chunk->used < size) {
+        chunk = add_chunk(shard, c, size);
+        if (chunk == NULL) {
+            stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+            return NULL;
+        }
+    }
+    uint8_t *at = chunk->bytes + chunk->used;
+    chunk->used += size;
+    c->out_bytes += size;
+    stats_add(&shard->stats.packets_sent, 1);
+    mark_dirty(shard, c);
+    return at;
+}
+
+void
+connection_put(struct shard *shard, struct connection *c, const void *packet, uint32_t size)
+{
+    uint8_t *at = connection_append(shard, c, size);
+    if (at != NULL) {
+        memcpy(at, packet, size);
+    } else if (c->state == CONNECTION_CONNECTED) {
+        connection_drop(shard, c, false);
+    }
+}
+
+static void
+start_send(struct shard *shard, struct connection *c)
+{
+    struct chunk *chunk = c->out_first;
+    if (c->out_under_way == 0 && chunk != NULL && chunk->used > c->out_start && c->state != CONNECTION_CLOSED) {
+        c->out_under_way = chunk->used - c->out_start;
+        io_send(shard->io, c->socket, chunk->bytes + c->out_start, c->out_under_way);
+    }
+}
+
+void
+connection_flush_dirty(struct shard *shard)
+{
+    while (shard->dirty != NULL) {
+        struct connection *c = shard->dirty;
+        shard->dirty = c->dirty_next;
+        c->dirty = false;
+        start_send(shard, c);
+    }
+}
+
+static void
+drop_first_chunk(struct shard *shard, struct connection *c)
+{
+    struct chunk *chunk = c->out_first;
+    c->out_first = chunk->next;
+    if (c->out_first == NULL) {
+        c->out_last = NULL;
+    }
+    c->out_start = 0;
+    chunk_give(&shard->chunks, &chunk);
+}
+
+/* All output is with the kernel: shows the end of the stream to the peer, and waits for its own. */
+static void
+finish_closing(struct shard *shard, struct connection *c)
+{
+    if (c->peer_ended) {
+        c->state = CONNECTION_CLOSED;
+        timer_disarm(&shard->wheel, &c->timer);
+        io_close(shard->io, c->socket);
+    } else if (!c->end_shown) {
+        c->end_shown = true;
+        io_shutdown(shard->io, c->socket);
+    }
+}
+
+void
+connection_sent(struct shard *shard, struct connection *c, int32_t result)
+{
+    uint32_t size = c->out_under_way;
+    c->out_under_way = 0;
+    if (result < 0) {
+        if (c->state == CONNECTION_CLOSING) {
+            c->state = CONNECTION_CLOSED;
+            timer_disarm(&shard->wheel, &c->timer);
+            io_close(shard->io, c->socket);
+        } else if (c->state != CONNECTION_CLOSED) {
+            connection_drop(shard, c, false);
+        }
+        return;
+    }
+    stats_add(&shard->stats.bytes_sent, size);
+    c->out_bytes -= size;
+    c->out_start += size;
+    if (c->out_start == c->out_first->used) {
+        if (c->out_first->next == NULL && c->chunk_hint > 0 && c->out_start < chunk_sizes[c->chunk_hint - 1] / 2) {
+            c->chunk_hint--;
+        }
+        drop_first_chunk(shard, c);
+    }
+    if (c->out_first != NULL) {
+        mark_dirty(shard, c);
+    } else if (c->state == CONNECTION_CLOSING) {
+        finish_closing(shard, c);
+    }
+    if (c->state == CONNECTION_CONNECTED && (c->session->queue_first != NULL || c->session->inflight.resend != NULL || c->session->replays != NULL)) {
+        session_pump(shard, c->session);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------------------- end */
+
+static void
+detach_session(struct shard *shard, struct connection *c, bool publish_will)
+{
+    struct session *session = c->session;
+    if (session == NULL) {
+        return;
+    }
+    c->session = NULL;
+    session->connection = NULL;
+    stats_sub(&shard->stats.connected, 1);
+    stats_add(&shard->stats.disconnects, 1);
+    session_detach(shard, &session, publish_will);
+}
+
+static void
+stop_input(struct shard *shard, struct connection *c)
+{
+    if (c->held) {
+        unhold(shard, c);
+    }
+    free(c->partial);
+    c->partial = NULL;
+    budget_refund(shard->account, c->partial_room);
+    c->partial_used = c->partial_room = 0;
+}
+
+void
+connection_drop(struct shard *shard, struct connection *c, bool will_cancelled)
+{
+    if (c->state == CONNECTION_CLOSED) {
+        return;
+    }
+    c->state = CONNECTION_CLOSED;
+    timer_disarm(&shard->wheel, &c->timer);
+    stop_input(shard, c);
+    io_close(shard->io, c->socket);
+    detach_session(shard, c, !will_cancelled);
+}
+
+void
+connection_close(struct shard *shard, struct connection *c, uint8_t reason, const char *explain)
+{
+    if (c->state == CONNECTION_CLOSING || c->state == CONNECTION_CLOSED) {
+        return;
+    }
+    if (explain != NULL) {
+        struct bytes id = c->session ? session_client_id(c->session) : bytes_of("?", 1);
+        log_peer(CONFIG_LOG_NOTICE, reason & (LOG_REASONS_MAX - 1), "Client %.*s [%s] disconnected: %s (0x%02X %s).", (int)id.size,
+                 (const char *)id.data, connection_peer_text(c), explain, reason, reason_name(reason));
+    }
+    if (c->state == CONNECTION_CONNECTED && c->version == MQTT_VERSION_5) {
+        struct disconnect packet = {.reason = reason};
+        uint8_t bytes[16];
+        uint32_t size = encode_disconnect(bytes, sizeof bytes, c->version, PACKET_DISCONNECT, &packet);
+        uint8_t *at = connection_append(shard, c, size);
+        if (at != NULL) {
+            memcpy(at, bytes, size);
+        }
+    }
+    c->state = CONNECTION_CLOSING;
+    stop_input(shard, c);
+    c->linger = true;
+    timer_arm(&shard->wheel, &c->timer, shard->now_ms + LINGER_MS);
+    /* Bytes that still come are read and dropped: closing with unread input would reset the connection and lose the answer. */
+    if (!c->receiving && !c->peer_ended) {
+        c->receiving = true;
+        io_receive(shard->io, c->socket);
+    }
+    detach_session(shard, c, true);
+    if (c->out_first == NULL) {
+        finish_closing(shard, c);
+    }
+}
+
+void
+connection_closed(struct shard *shard, struct connection *c)
+{
+    assert(c->state == CONNECTION_CLOSED && c->session == NULL);
+    while (c->out_first != NULL) {
+        drop_first_chunk(shard, c);
+    }
+    if (c->dirty) {
+        struct connection **at = &shard->dirty;
+        while (*at != c) {
+            at = &(*at)->dirty_next;
+        }
+        *at = c->dirty_next;
+    }
+    connection_free_aliases(&c->aliases_in);
+    connection_free_aliases(&c->aliases_out);
+    unadmit(shard, c->listener);
+    forget_connection(shard, c);
+    slab_give(&shard->connections, c);
+}
+
+void
+connection_free_aliases(struct alias_table **table)
+{
+    if (*table == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < (*table)->count; i++) {
+        free((*table)->aliases[i].topic);
+    }
+    free(*table);
+    *table = NULL;
+}
+
+void
+connection_timer(struct shard *shard, struct connection *c)
+{
+    if (c->linger) {
+        c->state = CONNECTION_CLOSED;
+        io_close(shard->io, c->socket);
+        return;
+    }
+    if (c->state == CONNECTION_NEW) {
+        stats_add(&shard->stats.drops[DROP_CONNECT_TIMEOUT], 1);
+        log_peer(CONFIG_LOG_NOTICE, DROP_CONNECT_TIMEOUT, "Connection from %s closed: no complete CONNECT in time.", connection_peer_text(c));
+        connection_drop(shard, c, false);
+        return;
+    }
+    /* Lazy keep-alive: packets only note the time. MQTT5 [MQTT-3.1.2-22]. A held connection is silent because of us. */
+    uint64_t due_ms = c->last_received_ms + c->silence_max_ms;
+    if (due_ms > shard->now_ms || c->held) {
+        timer_arm(&shard->wheel, &c->timer, c->held ? shard->now_ms + c->silence_max_ms : due_ms);
+        return;
+    }
+    stats_add(&shard->stats.drops[DROP_KEEP_ALIVE], 1);
+    connection_close(shard, c, REASON_KEEP_ALIVE_TIMEOUT, "exceeded its keep-alive");
+}

@@ -1,0 +1,128 @@
+/*
+ * connection: one socket from accept to close: bytes in, packets out, keep-alive.
+ *
+ *   state         enters by                        leaves by
+ *   NEW           connection_accepted, _arrived    a whole CONNECT: handed to its home shard, or CONNECTED; deadline: CLOSING
+ *   CONNECTED     protocol/connect.c               connection_close
+ *   CLOSING       connection_close                 output sent, then end of stream shown; peer's end or a short timer: CLOSED
+ *   CLOSED        io_close asked for               IO_CLOSED: freed
+ *
+ * Invariants
+ *   K1  `session` is set exactly in CONNECTED; then session->connection is this one.
+ *   K2  in CLOSING and CLOSED nothing that arrives is looked at.
+ *   K3  `partial` holds the bytes that arrived and were not yet parsed; it is empty or the connection waits for more bytes or is held.
+ *   K4  output leaves in order; the first chunk is the one under way; out_bytes is what was appended and not yet sent.
+ */
+#ifndef TIDEWIRE_ENGINE_NET_CONNECTION_H
+#define TIDEWIRE_ENGINE_NET_CONNECTION_H
+
+#include "engine/shard.h"
+
+#include <netinet/in.h>
+
+enum connection_state {
+    CONNECTION_NEW,
+    CONNECTION_CONNECTED,
+    CONNECTION_CLOSING,
+    CONNECTION_CLOSED,
+};
+
+/* The peer's address, without what a struct sockaddr_storage wastes. */
+struct peer_address {
+    uint8_t bytes[16];
+    uint16_t port;
+    uint8_t family; /* AF_INET, AF_INET6, or 0: unknown */
+};
+
+/* Topic aliases of one direction (MQTT5 3.3.2.3.4). */
+struct alias_table {
+    uint16_t count;
+    struct alias {
+        uint8_t *topic;  /* NULL: not set */
+        uint32_t hash;   /* outbound: of the topic */
+        uint16_t size;
+    } aliases[];
+};
+
+struct connection {
+    struct session *session;
+    struct connection *next, **link;      /* all connections of the shard */
+    struct connection *dirty_next;
+    struct connection *held_next;
+    struct chunk *out_first, *out_last;
+    uint8_t *partial;
+    struct alias_table *aliases_in, *aliases_out;
+    struct timer timer;                   /* TIMER_CONNECTION */
+    uint64_t last_received_ms;
+    uint32_t partial_used, partial_room;
+    uint32_t out_start;                   /* of the first chunk: already sent */
+    uint32_t out_under_way;               /* bytes of the send under way; 0: none */
+    uint64_t out_bytes;
+    uint32_t packet_size_max;             /* the client's Maximum Packet Size */
+    uint32_t memo;                        /* of the match cache */
+    io_socket socket;
+    uint32_t silence_max_ms;              /* 1.5 keep-alives; 0: no limit */
+    struct peer_address peer;
+    uint16_t alias_max_out;               /* aliases that we may use */
+    uint8_t state;                        /* enum connection_state */
+    uint8_t version;                      /* enum mqtt_version; 0 before CONNECT */
+    uint8_t listener;
+    uint8_t chunk_hint;                   /* class of the next first chunk */
+    bool dirty : 1;
+    bool held : 1;
+    bool receiving : 1;                   /* io_receive is on */
+    bool end_shown : 1;                   /* io_shutdown was asked for */
+    bool problem_information : 1;         /* Reason Strings wanted */
+    bool peer_ended : 1;                  /* nothing more will come */
+    bool linger : 1;                      /* the timer is for the end of CLOSING */
+};
+
+/* What travels when a connection moves to its home shard. */
+struct handover {
+    _Atomic uint32_t ready;               /* release-stored when filled, acquire-loaded by the taker */
+    struct peer_address peer;
+    uint64_t deadline_ms;
+    uint32_t size;
+    uint8_t listener;
+    uint8_t bytes[];                      /* received so far, from the start of CONNECT */
+};
+
+/* Events. */
+void connection_accepted(struct shard *shard, const struct io_event *event);
+void connection_arrived(struct shard *shard, const struct io_event *event);
+void connection_received(struct shard *shard, struct connection *c, const struct io_event *event);
+void connection_sent(struct shard *shard, struct connection *c, int32_t result);
+void connection_closed(struct shard *shard, struct connection *c);
+void connection_timer(struct shard *shard, struct connection *c);
+
+/* Hands the socket and all bytes received so far to `home`; the connection is gone (nulled). Only in NEW. */
+void connection_move(struct shard *shard, struct connection **c, unsigned home);
+
+/*
+ * Ends the connection for `reason`. Tells the peer if its version can be told: DISCONNECT with the reason when CONNECTED (version 5), nothing otherwise (an error in
+ * CONNECT has been answered by its CONNACK already). Detaches the session; its will is published as the specification says for this end.
+ * `explain`: a few words for the log, or NULL to say nothing.
+ */
+void connection_close(struct shard *shard, struct connection *c, uint8_t reason, const char *explain);
+/* The peer is gone or is not to be told: no DISCONNECT, no flush. `will_cancelled`: it said DISCONNECT. */
+void connection_drop(struct shard *shard, struct connection *c, bool will_cancelled);
+
+/* Stops reading until the shard is less congested, and the connection's own output has drained. */
+void connection_hold(struct shard *shard, struct connection *c);
+/* Goes on with held connections that may; a bounded number per turn. */
+void connection_resume_held(struct shard *shard);
+bool connection_must_hold(const struct shard *shard, const struct connection *c);
+
+/* Room for one packet of `size` bytes at the end of the output, to be written whole before anything else; NULL when out of memory (the connection is then dropped). */
+uint8_t *connection_append(struct shard *shard, struct connection *c, uint32_t size);
+/* Appends an encoded packet. */
+void connection_put(struct shard *shard, struct connection *c, const void *packet, uint32_t size);
+/* Starts a send for every dirty connection. */
+void connection_flush_dirty(struct shard *shard);
+
+/* "127.0.0.1:1883"; borrowed until the next call of this thread. */
+const char *connection_peer_text(const struct connection *c);
+
+void connection_free_aliases(struct alias_table **table);
+
+#endif

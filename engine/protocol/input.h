@@ -1,0 +1,30 @@
+/*
+ * input: cuts a connection's bytes into packets and gives each to its handler.
+ *
+ * Packets are parsed where they lie, in the receive buffer; only a trailing piece of one is copied, into the connection's `partial`.
+ */
+#ifndef TIDEWIRE_ENGINE_PROTOCOL_INPUT_H
+#define TIDEWIRE_ENGINE_PROTOCOL_INPUT_H
+
+#include "codec/decode.h"
+#include "engine/net/connection.h"
+
+/* Bytes that have arrived, after those in `partial`. Empty: goes on with `partial` alone. */
+void input_bytes(struct shard *shard, struct connection *c, struct bytes data);
+
+/*
+ * Handlers, one per packet that a client sends; each file of protocol/ has those of one idea. They answer by appending to the connection's output, and end
+ * the connection themselves when they must. After each the caller looks at the connection's state.
+ */
+void handle_connect(struct shard *shard, struct connection **c, const struct frame *frame);
+void handle_publish(struct shard *shard, struct connection *c, const struct frame *frame);
+void handle_ack(struct shard *shard, struct connection *c, const struct frame *frame);
+void handle_subscribe(struct shard *shard, struct connection *c, const struct frame *frame);
+void handle_unsubscribe(struct shard *shard, struct connection *c, const struct frame *frame);
+void handle_disconnect(struct shard *shard, struct connection *c, const struct frame *frame);
+void handle_auth(struct shard *shard, struct connection *c, const struct frame *frame);
+
+/* Ends the connection for something the peer sent. Counts it. */
+void input_refuse(struct shard *shard, struct connection *c, uint8_t reason, const char *explain);
+
+#endif

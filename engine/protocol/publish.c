@@ -1,0 +1,194 @@
+/* PUBLISH from a client, and the acknowledgements of both directions. */
+#include "codec/encode.h"
+#include "codec/forward.h"
+#include "codec/topic.h"
+#include "engine/log.h"
+#include "engine/net/alias.h"
+#include "engine/protocol/input.h"
+#include "engine/route/route.h"
+#include "engine/session/session.h"
+
+/* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. */
+static void
+send_ack(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason)
+{
+    uint8_t flags = type == PACKET_PUBREL ? 2 : 0;
+    bool with_reason = c->version == MQTT_VERSION_5 && reason != REASON_SUCCESS;
+    uint8_t bytes[5] = {
+        (uint8_t)(type << 4 | flags), with_reason ? 3 : 2, (uint8_t)(packet_id >> 8), (uint8_t)packet_id, reason,
+    };
+    connection_put(shard, c, bytes, with_reason ? 5 : 4);
+}
+
+/* A reason code that ends only this message: told in its acknowledgement where there is one. Versions 3.x cannot be told and get a plain one. */
+static void
+refuse_message(struct shard *shard, struct connection *c, const struct publish *publish, uint8_t reason)
+{
+    if (publish->qos > 0) {
+        send_ack(shard, c, publish->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, publish->packet_id, reason);
+    }
+}
+
+/* Rules beyond the packet itself; 0, or the reason to disconnect with. */
+static uint8_t
+check_publish(const struct shard *shard, struct connection *c, struct publish *publish)
+{
+    const struct config_listener *listener = &shard->config->listeners[c->listener];
+    if (publish->qos > listener->max_qos) {
+        return REASON_QOS_NOT_SUPPORTED; /* MQTT5 [MQTT-3.2.2-11] */
+    }
+    if (publish->retain && !shard->config->retain_available) {
+        return REASON_RETAIN_NOT_SUPPORTED; /* MQTT5 [MQTT-3.2.2-14] */
+    }
+    if (properties_has(&publish->properties, PROPERTY_TOPIC_ALIAS)) {
+        uint8_t reason = alias_resolve(c, listener->max_topic_alias, publish->properties.topic_alias, &publish->topic);
+        if (reason != REASON_SUCCESS) {
+            return reason;
+        }
+    }
+    return REASON_SUCCESS;
+}
+
+static bool
+too_many_levels(const struct shard *shard, struct bytes topic)
+{
+    return shard->config->max_topic_levels < TOPIC_LEVELS_MAX && !topic_name_check(topic, shard->config->max_topic_levels);
+}
+
+static bool
+belongs_to_broker(struct bytes topic)
+{
+    return topic.data[0] == '$' && topic.size >= 4 && memcmp(topic.data, "$SYS", 4) == 0 && (topic.size == 4 || topic.data[4] == '/');
+}
+
+/* The forwardable property block; false if it does not fit into the scratch space. */
+static bool
+forwardable(struct shard *shard, const struct properties *properties, struct bytes *out)
+{
+    if (properties->present == 0) {
+        *out = bytes_of(NULL, 0);
+        return true;
+    }
+    if (forward_all(properties)) {
+        *out = properties->raw;
+        return true;
+    }
+    if (properties->raw.size > SHARD_SCRATCH_BYTES) {
+        return false;
+    }
+    *out = bytes_of(shard->scratch, forward_properties(properties, shard->scratch));
+    return true;
+}
+
+/* Routes it; false if it was refused, with the acknowledgement already sent. */
+static bool
+route_publish(struct shard *shard, struct connection *c, const struct publish *publish, uint8_t *reason)
+{
+    struct publication p;
+    publication_init(&p);
+    if (!forwardable(shard, &publish->properties, &p.properties) || shard->pressure >= BUDGET_REFUSE) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        refuse_message(shard, c, publish, REASON_QUOTA_EXCEEDED);
+        return false;
+    }
+    p.topic = publish->topic;
+    p.payload = publish->payload;
+    p.qos = publish->qos;
+    p.retain = publish->retain;
+    p.publisher = c->session->identity;
+    if (properties_has(&publish->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL)) {
+        p.expiry_ms = shard->now_ms + publish->properties.message_expiry_s * 1000ull;
+        p.expiry_ms += p.expiry_ms == 0; /* 0 means never */
+    }
+    bool any = route_publication(shard, &p, &c->memo);
+    publication_fini(shard, &p);
+    *reason = any || c->version != MQTT_VERSION_5 ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
+    return true;
+}
+
+static void
+publish_qos2(struct shard *shard, struct connection *c, const struct publish *publish)
+{
+    struct received *received = &c->session->received;
+    if (received_has(received, publish->packet_id)) {
+        /* MQTT5 [MQTT-4.3.3-10]: sent again; it was routed already. */
+        send_ack(shard, c, PACKET_PUBREC, publish->packet_id, REASON_SUCCESS);
+        return;
+    }
+    if (c->version == MQTT_VERSION_5 && received->count >= shard->config->receive_maximum) {
+        input_refuse(shard, c, REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages in flight than Receive Maximum"); /* MQTT5 [MQTT-3.3.4-7] */
+        return;
+    }
+    uint8_t reason;
+    if (!received_add(received, publish->packet_id)) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        refuse_message(shard, c, publish, REASON_QUOTA_EXCEEDED);
+        return;
+    }
+    if (!route_publish(shard, c, publish, &reason)) {
+        received_remove(received, publish->packet_id);
+        return;
+    }
+    send_ack(shard, c, PACKET_PUBREC, publish->packet_id, reason);
+}
+
+void
+handle_publish(struct shard *shard, struct connection *c, const struct frame *frame)
+{
+    struct publish publish;
+    uint8_t reason = decode_publish(frame, c->version, PACKET_FROM_CLIENT, &publish);
+    if (reason == REASON_SUCCESS) {
+        reason = check_publish(shard, c, &publish);
+    }
+    if (reason != REASON_SUCCESS) {
+        input_refuse(shard, c, reason, "a PUBLISH that is not allowed");
+        return;
+    }
+    stats_add(&shard->stats.publish_received, 1);
+    stats_add(&shard->stats.publish_bytes_received, publish.payload.size);
+    if (too_many_levels(shard, publish.topic)) {
+        input_refuse(shard, c, REASON_TOPIC_NAME_INVALID, "a topic name with too many levels");
+        return;
+    }
+    if (belongs_to_broker(publish.topic)) {
+        refuse_message(shard, c, &publish, REASON_NOT_AUTHORIZED);
+        return;
+    }
+    if (publish.qos == 2) {
+        publish_qos2(shard, c, &publish);
+    } else if (route_publish(shard, c, &publish, &reason) && publish.qos == 1) {
+        send_ack(shard, c, PACKET_PUBACK, publish.packet_id, reason);
+    }
+}
+
+void
+handle_ack(struct shard *shard, struct connection *c, const struct frame *frame)
+{
+    struct ack ack;
+    uint8_t reason = decode_ack(frame, c->version, &ack);
+    if (reason != REASON_SUCCESS) {
+        input_refuse(shard, c, reason, "a malformed acknowledgement");
+        return;
+    }
+    switch (frame->type) {
+    case PACKET_PUBACK:
+        session_puback(shard, c->session, ack.packet_id);
+        break;
+    case PACKET_PUBREC:
+        reason = session_pubrec(shard, c->session, ack.packet_id, ack.reason);
+        if (ack.reason < 0x80) {
+            send_ack(shard, c, PACKET_PUBREL, ack.packet_id, reason);
+        }
+        break;
+    case PACKET_PUBREL:
+        reason = received_remove(&c->session->received, ack.packet_id) ? REASON_SUCCESS : REASON_PACKET_IDENTIFIER_NOT_FOUND;
+        send_ack(shard, c, PACKET_PUBCOMP, ack.packet_id, reason);
+        break;
+    default:
+        session_pubcomp(shard, c->session, ack.packet_id);
+        break;
+    }
+    if (c->state == CONNECTION_CONNECTED && frame->type != PACKET_PUBREL) {
+        session_pump(shard, c->session);
+    }
+}

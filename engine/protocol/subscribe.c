@@ -1,0 +1,267 @@
+#include "engine/protocol/subscribe.h"
+
+#include "codec/encode.h"
+#include "engine/log.h"
+#include "engine/protocol/input.h"
+#include "engine/route/replay.h"
+#include "engine/route/share.h"
+
+#include <stdlib.h>
+
+/* Codes that fit into an answer on the stack; longer ones take the heap. */
+#define ANSWER_STACK_BYTES 512
+
+static void
+send_codes(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, struct bytes codes)
+{
+    struct suback answer = {.packet_id = packet_id, .codes = codes};
+    uint8_t stack[ANSWER_STACK_BYTES];
+    uint32_t room = codes.size + 16;
+    uint8_t *out = room <= sizeof stack ? stack : malloc(room);
+    if (out == NULL) {
+        connection_drop(shard, c, false);
+        return;
+    }
+    uint32_t size = encode_suback(out, room, c->version, type, &answer);
+    connection_put(shard, c, out, size);
+    if (out != stack) {
+        free(out);
+    }
+}
+
+void
+subscribe_forget(struct shard *shard, struct session *session, struct subscription *s)
+{
+    session_remove_subscription(session, s);
+    stats_sub(s->share_text ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
+    free(s->share_text);
+    slab_give(&shard->subscriptions, s);
+}
+
+void
+subscribe_remove(struct shard *shard, struct session *session, struct subscription *s)
+{
+    if (s->share_text != NULL) {
+        share_leave(shard, s);
+        subscribe_forget(shard, session, s);
+        return;
+    }
+    /* Out of the session first: finding its place may need the filter's text, which goes with the last subscriber. */
+    uint32_t filter_id = s->filter_id;
+    uint32_t left = subscribers_remove(&shard->subscribers, s);
+    subscribe_forget(shard, session, s);
+    if (left == 0) {
+        filter_index_remove(shard->broker->filters, shard->number, filter_id);
+    }
+}
+
+static uint32_t
+hash_text(const struct shard *shard, struct bytes text)
+{
+    return (uint32_t)broker_hash(shard->broker, text.data, text.size);
+}
+
+static uint8_t
+attach_shared(struct shard *shard, struct subscription *s, struct bytes text)
+{
+    s->share_text = malloc(text.size);
+    if (s->share_text == NULL) {
+        return REASON_QUOTA_EXCEEDED;
+    }
+    memcpy(s->share_text, text.data, text.size);
+    s->share_text_size = (uint16_t)text.size;
+    s->share_home = (uint8_t)share_home(shard, text);
+    return REASON_SUCCESS;
+}
+
+static uint8_t
+attach_filter(struct shard *shard, struct subscription *s, struct bytes filter)
+{
+    if (filter_index_add(shard->broker->filters, shard->number, filter, bytes_of(NULL, 0), &s->filter_id) != 0) {
+        return REASON_QUOTA_EXCEEDED;
+    }
+    if (!subscribers_add(&shard->subscribers, s)) {
+        if (subscribers_get(&shard->subscribers, s->filter_id)->count == 0) {
+            filter_index_remove(shard->broker->filters, shard->number, s->filter_id);
+        }
+        return REASON_QUOTA_EXCEEDED;
+    }
+    return REASON_SUCCESS;
+}
+
+static struct subscription *
+make_subscription(struct shard *shard, struct session *session, struct bytes text, uint32_t hash, const struct topic_filter *parsed)
+{
+    uint32_t max = shard->config->max_subscriptions;
+    if ((max != 0 && session->subscription_count >= max) || shard->pressure >= BUDGET_REFUSE) {
+        return NULL;
+    }
+    struct subscription *s = slab_take(&shard->subscriptions);
+    if (s == NULL) {
+        return NULL;
+    }
+    s->session = session;
+    s->text_hash = hash;
+    uint8_t reason = parsed->shared ? attach_shared(shard, s, text) : attach_filter(shard, s, parsed->filter);
+    if (reason != REASON_SUCCESS) {
+        slab_give(&shard->subscriptions, s);
+        return NULL;
+    }
+    stats_add(parsed->shared ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
+    if (!session_add_subscription(session, s)) {
+        if (!parsed->shared && subscribers_remove(&shard->subscribers, s) == 0) {
+            filter_index_remove(shard->broker->filters, shard->number, s->filter_id);
+        }
+        stats_sub(parsed->shared ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
+        free(s->share_text);
+        slab_give(&shard->subscriptions, s);
+        return NULL;
+    }
+    return s;
+}
+
+/* What one SUBSCRIBE is working on. */
+struct subscribing {
+    struct session *session;
+    struct session_suback *suback;
+    uint32_t identifier;
+    uint8_t max_qos;
+};
+
+/* One filter; returns its code. A shared one's final code comes later. */
+static uint8_t
+subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t index, struct bytes text, struct subscription_options options)
+{
+    struct topic_filter parsed;
+    if (!topic_filter_parse(text, shard->config->max_topic_levels, &parsed)) {
+        return REASON_TOPIC_FILTER_INVALID;
+    }
+    uint32_t hash = hash_text(shard, text);
+    struct subscription *s = session_find_subscription(work->session, text, hash, shard);
+    bool existed = s != NULL;
+    if (!existed) {
+        s = make_subscription(shard, work->session, text, hash, &parsed);
+        if (s == NULL) {
+            stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);
+            return REASON_QUOTA_EXCEEDED;
+        }
+    }
+    /* MQTT5 [MQTT-3.8.4-3]: an equal filter replaces the subscription's options. */
+    s->qos = (options.qos < work->max_qos ? options.qos : work->max_qos) & 3;
+    s->no_local = options.no_local;
+    s->retain_as_published = options.retain_as_published;
+    s->identifier = work->identifier;
+    if (parsed.shared) {
+        work->suback->outstanding++;
+        share_join(shard, s, work->suback->serial, index);
+    } else if (shard->config->retain_available && (options.retain_handling == 0 || (options.retain_handling == 1 && !existed))) {
+        replay_begin(shard, work->session, text, s);
+    }
+    return s->qos;
+}
+
+static void
+finish_suback(struct shard *shard, struct session *session, struct session_suback *suback)
+{
+    struct session_suback **at = &session->subacks;
+    while (*at != suback) {
+        at = &(*at)->next;
+    }
+    *at = suback->next;
+    send_codes(shard, session->connection, PACKET_SUBACK, suback->packet_id, bytes_of(suback->codes, suback->count));
+    free(suback);
+}
+
+void
+subscribe_answer(struct shard *shard, struct session *session, uint32_t suback_serial, uint32_t code_index, uint8_t code)
+{
+    struct session_suback *suback = session->subacks;
+    while (suback != NULL && suback->serial != suback_serial) {
+        suback = suback->next;
+    }
+    if (suback == NULL) {
+        return; /* its connection is gone */
+    }
+    suback->codes[code_index] = code;
+    if (--suback->outstanding == 0) {
+        finish_suback(shard, session, suback);
+    }
+}
+
+void
+handle_subscribe(struct shard *shard, struct connection *c, const struct frame *frame)
+{
+    struct subscribe packet;
+    uint8_t reason = decode_subscribe(frame, c->version, &packet);
+    if (reason != REASON_SUCCESS) {
+        input_refuse(shard, c, reason, "a malformed SUBSCRIBE");
+        return;
+    }
+    struct session_suback *suback = malloc(sizeof *suback + packet.count);
+    if (suback == NULL) {
+        connection_close(shard, c, REASON_QUOTA_EXCEEDED, "out of memory");
+        return;
+    }
+    *suback = (struct session_suback){
+        .next = c->session->subacks,
+        .serial = ++shard->suback_serial,
+        .outstanding = 1, /* us, until all filters are looked at */
+        .count = packet.count,
+        .packet_id = packet.packet_id,
+    };
+    c->session->subacks = suback;
+
+    struct subscribing work = {
+        .session = c->session,
+        .suback = suback,
+        .identifier = properties_has(&packet.properties, PROPERTY_SUBSCRIPTION_IDENTIFIER) ? packet.properties.subscription_id : 0,
+        .max_qos = shard->config->listeners[c->listener].max_qos,
+    };
+    struct bytes entries = packet.entries;
+    struct bytes text;
+    struct subscription_options options;
+    for (uint32_t i = 0; subscribe_next(&entries, &text, &options); i++) {
+        suback->codes[i] = subscribe_one(shard, &work, i, text, options);
+        if (log_wants(CONFIG_LOG_SUBSCRIBE)) {
+            struct bytes id = session_client_id(c->session);
+            log_line(CONFIG_LOG_SUBSCRIBE, "%.*s %u %.*s", (int)id.size, (const char *)id.data, options.qos, (int)text.size, (const char *)text.data);
+        }
+    }
+    if (--suback->outstanding == 0) {
+        finish_suback(shard, c->session, suback);
+    }
+}
+
+void
+handle_unsubscribe(struct shard *shard, struct connection *c, const struct frame *frame)
+{
+    struct unsubscribe packet;
+    uint8_t reason = decode_unsubscribe(frame, c->version, &packet);
+    if (reason != REASON_SUCCESS) {
+        input_refuse(shard, c, reason, "a malformed UNSUBSCRIBE");
+        return;
+    }
+    uint8_t *codes = malloc(packet.count);
+    if (codes == NULL) {
+        connection_close(shard, c, REASON_QUOTA_EXCEEDED, "out of memory");
+        return;
+    }
+    struct bytes entries = packet.entries;
+    struct bytes text;
+    for (uint32_t i = 0; unsubscribe_next(&entries, &text); i++) {
+        struct topic_filter parsed;
+        struct subscription *s = session_find_subscription(c->session, text, hash_text(shard, text), shard);
+        codes[i] = s != NULL ? REASON_SUCCESS : REASON_NO_SUBSCRIPTION_EXISTED;
+        if (s != NULL) {
+            subscribe_remove(shard, c->session, s);
+        } else if (!topic_filter_parse(text, TOPIC_LEVELS_MAX, &parsed)) {
+            codes[i] = REASON_TOPIC_FILTER_INVALID;
+        }
+        if (log_wants(CONFIG_LOG_UNSUBSCRIBE)) {
+            struct bytes id = session_client_id(c->session);
+            log_line(CONFIG_LOG_UNSUBSCRIBE, "%.*s %.*s", (int)id.size, (const char *)id.data, (int)text.size, (const char *)text.data);
+        }
+    }
+    send_codes(shard, c, PACKET_UNSUBACK, packet.packet_id, bytes_of(codes, packet.count));
+    free(codes);
+}

@@ -1,0 +1,240 @@
+#include "engine/route/deliver.h"
+
+#include "codec/forward.h"
+#include "engine/log.h"
+#include "engine/net/alias.h"
+#include "engine/net/connection.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+uint8_t
+deliver_qos(const struct shard *shard, uint8_t published, uint8_t granted)
+{
+    if (shard->config->upgrade_outgoing_qos) {
+        return granted;
+    }
+    return published < granted ? published : granted;
+}
+
+static bool
+output_full(const struct shard *shard, const struct connection *c)
+{
+    return c->out_bytes > shard->config->max_output_bytes;
+}
+
+bool
+deliver_may_send(const struct shard *shard, const struct session *session)
+{
+    return session->connection != NULL && session->unacknowledged < session->window && !output_full(shard, session->connection);
+}
+
+static void
+drop(struct shard *shard, const struct session *session, enum drop_reason reason)
+{
+    stats_add(&shard->stats.drops[reason], 1);
+    if (log_wants(CONFIG_LOG_DEBUG) || reason == DROP_QUEUE_FULL || reason == DROP_OUTPUT_FULL) {
+        struct bytes id = session_client_id(session);
+        log_peer(CONFIG_LOG_WARNING, reason, "Message to client %.*s dropped: %s.", (int)id.size, (const char *)id.data, stats_drop_name(reason));
+    }
+}
+
+/* Appends an encoded PUBLISH for one receiver. False: too large for it, or no memory. */
+static bool
+append_forward(struct shard *shard, struct session *session, struct forward *f)
+{
+    struct connection *c = session->connection;
+    if (c->alias_max_out > 0) {
+        alias_choose(c, f->topic, &f->topic_alias, &f->omit_topic);
+    }
+    uint32_t size = forward_size(f, c->version);
+    /* MQTT5 [MQTT-3.1.2-24]: what is larger than the client takes is not sent. */
+    if (size == 0 || size > c->packet_size_max) {
+        drop(shard, session, DROP_TOO_LARGE);
+        return false;
+    }
+    uint8_t *at = connection_append(shard, c, size);
+    if (at == NULL) {
+        return false;
+    }
+    forward_write(at, size, f, c->version);
+    if (f->topic_alias != 0 && !f->omit_topic) {
+        alias_remember(c, f->topic, f->topic_alias);
+    }
+    stats_add(&shard->stats.publish_sent, 1);
+    stats_add(&shard->stats.publish_bytes_sent, f->payload.size);
+    return true;
+}
+
+/* The common case: an image made once, copied, and the packet identifier put in. */
+static bool
+append_image(struct shard *shard, struct session *session, struct publication *p, uint8_t qos, bool retain, uint16_t packet_id, bool *done)
+{
+    struct connection *c = session->connection;
+    uint32_t size;
+    const uint8_t *image = publication_image(shard, p, c->version, qos, retain, &size);
+    *done = image != NULL;
+    if (image == NULL) {
+        return false;
+    }
+    if (size > c->packet_size_max) {
+        drop(shard, session, DROP_TOO_LARGE);
+        return false;
+    }
+    uint8_t *at = connection_append(shard, c, size);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(at, image, size);
+    if (qos > 0) {
+        uint8_t *id = at + publication_packet_id_at(p, size);
+        id[0] = (uint8_t)(packet_id >> 8);
+        id[1] = (uint8_t)packet_id;
+    }
+    stats_add(&shard->stats.publish_sent, 1);
+    stats_add(&shard->stats.publish_bytes_sent, p->payload.size);
+    return true;
+}
+
+static bool
+append_publication(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms, uint8_t qos, uint16_t packet_id)
+{
+    if (terms->identifier_count == 0 && session->connection->alias_max_out == 0) {
+        bool done;
+        bool sent = append_image(shard, session, p, qos, terms->retain, packet_id, &done);
+        if (done) {
+            return sent;
+        }
+    }
+    struct forward f = {
+        .topic = p->topic,
+        .properties = p->properties,
+        .payload = p->payload,
+        .subscription_ids = terms->identifiers,
+        .subscription_id_count = terms->identifier_count,
+        .packet_id = packet_id,
+        .qos = qos,
+        .retain = terms->retain,
+    };
+    if (p->expiry_ms != 0) {
+        bool expired;
+        f.has_expiry = true;
+        f.expiry_s = publication_expiry_s(p->expiry_ms, shard->now_ms, &expired);
+    }
+    return append_forward(shard, session, &f);
+}
+
+static struct delivery *
+make_delivery(struct shard *shard, struct publication *p, const struct deliver_terms *terms, uint8_t qos)
+{
+    struct message *message = publication_message(shard, p);
+    struct delivery *d = message ? slab_take(&shard->deliveries) : NULL;
+    if (d == NULL) {
+        return NULL;
+    }
+    if (terms->identifier_count == 1) {
+        d->identifiers.one = terms->identifiers[0];
+    } else if (terms->identifier_count > 1) {
+        d->identifiers.many = malloc(terms->identifier_count * sizeof *d->identifiers.many);
+        if (d->identifiers.many == NULL) {
+            slab_give(&shard->deliveries, d);
+            return NULL;
+        }
+        memcpy(d->identifiers.many, terms->identifiers, terms->identifier_count * sizeof *d->identifiers.many);
+    }
+    d->identifier_count = (uint16_t)terms->identifier_count;
+    d->message = message_ref(message);
+    d->qos = qos & 3;
+    d->retain = terms->retain;
+    d->share_serial = terms->share_serial;
+    d->share_filter = terms->share_filter;
+    d->share_home = terms->share_home;
+    return d;
+}
+
+static void
+deliver_qos0(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
+{
+    struct connection *c = session->connection;
+    if (c != NULL && !output_full(shard, c) && !(shard->pressure >= BUDGET_DROP_QOS0 && c->out_under_way > 0)) {
+        append_publication(shard, session, p, terms, 0, 0);
+        return;
+    }
+    if (c != NULL) {
+        drop(shard, session, shard->pressure >= BUDGET_DROP_QOS0 ? DROP_MEMORY : DROP_OUTPUT_FULL);
+        return;
+    }
+    if (!shard->config->queue_qos0_messages || shard->pressure >= BUDGET_DROP_QOS0) {
+        stats_add(&shard->stats.drops[DROP_OFFLINE_QOS0], 1);
+        return;
+    }
+    struct delivery *d = make_delivery(shard, p, terms, 0);
+    if (d == NULL) {
+        drop(shard, session, DROP_MEMORY);
+        return;
+    }
+    session_queue(shard, session, &d);
+}
+
+/* Sends at once: the window is open and nothing is ahead. */
+static void
+deliver_now(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms, struct delivery **dp)
+{
+    struct delivery *d = *dp;
+    if (!inflight_add(&session->inflight, d)) {
+        session_queue(shard, session, dp);
+        return;
+    }
+    if (!append_publication(shard, session, p, terms, d->qos, d->packet_id)) {
+        inflight_remove(&session->inflight, d);
+        session_free_delivery(shard, dp);
+        return;
+    }
+    d->state = DELIVERY_PUBLISHED;
+    d->counted = 1;
+    session->unacknowledged++;
+    stats_add(&shard->stats.inflight_messages, 1);
+}
+
+void
+deliver_to_session(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
+{
+    uint8_t qos = deliver_qos(shard, p->qos, terms->qos);
+    if (qos == 0) {
+        deliver_qos0(shard, session, p, terms);
+        return;
+    }
+    struct delivery *d = make_delivery(shard, p, terms, qos);
+    if (d == NULL) {
+        drop(shard, session, DROP_MEMORY);
+        return;
+    }
+    if (deliver_may_send(shard, session) && session->queue_first == NULL && session->inflight.resend == NULL) {
+        deliver_now(shard, session, p, terms, &d);
+    } else {
+        session_queue(shard, session, &d);
+    }
+}
+
+bool
+deliver_in_flight(struct shard *shard, struct session *session, struct delivery *d)
+{
+    const struct message *m = d->message;
+    struct forward f = {
+        .topic = message_topic(m),
+        .properties = message_properties(m),
+        .payload = message_payload(m),
+        .subscription_ids = d->identifier_count > 1 ? d->identifiers.many : &d->identifiers.one,
+        .subscription_id_count = d->identifier_count,
+        .packet_id = d->packet_id,
+        .qos = d->qos,
+        .retain = d->retain,
+        .dup = d->sent_before,
+    };
+    if (m->expiry_ms != 0) {
+        bool expired;
+        f.has_expiry = true;
+        f.expiry_s = publication_expiry_s(m->expiry_ms, shard->now_ms, &expired);
+    }
+    return append_forward(shard, session, &f);
+}

@@ -1,0 +1,92 @@
+#include "engine/route/publication.h"
+
+#include "codec/forward.h"
+
+void
+publication_init(struct publication *p)
+{
+    p->expiry_ms = 0;
+    p->publisher = 0;
+    p->message = NULL;
+    p->properties = bytes_of(NULL, 0);
+    p->qos = 0;
+    p->retain = false;
+    memset(p->image_size, 0, sizeof p->image_size);
+}
+
+void
+publication_fini(struct shard *shard, struct publication *p)
+{
+    if (p->message != NULL) {
+        shard_message_unref(shard, &p->message);
+    }
+}
+
+void
+publication_of_message(struct publication *p, struct message *message)
+{
+    publication_init(p);
+    p->topic = message_topic(message);
+    p->properties = message_properties(message);
+    p->payload = message_payload(message);
+    p->expiry_ms = message->expiry_ms;
+    p->publisher = message->publisher;
+    p->qos = message->qos;
+    p->retain = message->retain;
+    p->message = message_ref(message);
+}
+
+struct message *
+publication_message(struct shard *shard, struct publication *p)
+{
+    if (p->message == NULL) {
+        p->message = message_make(shard->account, p->topic, p->properties, p->payload);
+        if (p->message == NULL) {
+            stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+            return NULL;
+        }
+        p->message->expiry_ms = p->expiry_ms;
+        p->message->publisher = p->publisher;
+        p->message->qos = p->qos;
+        p->message->retain = p->retain;
+    }
+    return p->message;
+}
+
+uint32_t
+publication_expiry_s(uint64_t expiry_ms, uint64_t now_ms, bool *expired)
+{
+    *expired = expiry_ms <= now_ms;
+    return *expired ? 0 : (uint32_t)((expiry_ms - now_ms + 999) / 1000);
+}
+
+const uint8_t *
+publication_image(const struct shard *shard, struct publication *p, uint8_t version, uint8_t qos, bool retain, uint32_t *size)
+{
+    unsigned kind = (version == MQTT_VERSION_5 ? 2u : 0u) + (qos > 0 ? 1u : 0u);
+    uint8_t *image = p->images[kind];
+    if (p->image_size[kind] == 0) {
+        struct forward f = {.topic = p->topic, .properties = p->properties, .payload = p->payload, .qos = qos > 0};
+        if (p->expiry_ms != 0) {
+            bool expired;
+            f.has_expiry = true;
+            f.expiry_s = publication_expiry_s(p->expiry_ms, shard->now_ms, &expired);
+        }
+        uint32_t need = forward_size(&f, version);
+        if (need == 0 || need > PUBLICATION_IMAGE_BYTES) {
+            return NULL;
+        }
+        forward_write(image, need, &f, version);
+        p->image_size[kind] = need;
+    }
+    image[0] = (uint8_t)(PACKET_PUBLISH << 4 | qos << 1 | (retain ? 1 : 0));
+    *size = p->image_size[kind];
+    return image;
+}
+
+uint32_t
+publication_packet_id_at(const struct publication *p, uint32_t size)
+{
+    uint32_t header = size < 130 ? 2 : size < 16387 ? 3 : size < 2097156 ? 4 : 5;
+    return header + 2 + p->topic.size;
+}

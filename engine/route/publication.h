@@ -1,0 +1,54 @@
+/*
+ * publication: one application message on its way through a shard, before it is known who needs it in which form.
+ *
+ * Its parts are borrowed (from the receive buffer, from a parcel, from a kept message). What is made from them is made once, on first need: a counted
+ * message for those who must keep it, and encoded packets that are copied to every receiver of one kind.
+ *
+ * Invariants
+ *   P1  lives on the stack of one call; publication_fini() gives back what was made.
+ *   P2  `message`, if set, holds the same bytes as the parts.
+ */
+#ifndef TIDEWIRE_ENGINE_ROUTE_PUBLICATION_H
+#define TIDEWIRE_ENGINE_ROUTE_PUBLICATION_H
+
+#include "codec/packet.h"
+#include "engine/shard.h"
+
+/* Kinds of encoded images: by version (3.x, 5) and whether there is a packet identifier. */
+#define PUBLICATION_IMAGES 4
+/* Packets up to this size are encoded once and copied; larger ones are encoded in place for each receiver. */
+#define PUBLICATION_IMAGE_BYTES 2048
+
+struct publication {
+    struct bytes topic;
+    struct bytes properties;   /* forwardable block */
+    struct bytes payload;
+    uint64_t expiry_ms;        /* 0: never */
+    uint64_t publisher;        /* session identity; 0: the broker */
+    struct message *message;   /* our own reference; NULL: not made yet */
+    uint8_t qos;
+    bool retain;
+    uint32_t image_size[PUBLICATION_IMAGES]; /* 0: not made yet */
+    uint8_t images[PUBLICATION_IMAGES][PUBLICATION_IMAGE_BYTES];
+};
+
+/* Clears what publication_* functions fill; the parts are the caller's to set. The images' bytes stay as they are. */
+void publication_init(struct publication *p);
+void publication_fini(struct shard *shard, struct publication *p);
+
+/* The publication of a kept message; takes a reference of its own. */
+void publication_of_message(struct publication *p, struct message *message);
+
+/* The message, made if need be; borrowed. NULL when out of memory. */
+struct message *publication_message(struct shard *shard, struct publication *p);
+
+/* The encoded packet for one kind of receiver: QoS and retain bits as given, packet identifier 0 at `*packet_id_at`. NULL if it is larger than an image. */
+const uint8_t *publication_image(const struct shard *shard, struct publication *p, uint8_t version, uint8_t qos, bool retain, uint32_t *size);
+
+/* Where the packet identifier stands in an image: after the fixed header and the topic. */
+uint32_t publication_packet_id_at(const struct publication *p, uint32_t size);
+
+/* Seconds until expiry, at least 1; `*expired` tells if it is over. */
+uint32_t publication_expiry_s(uint64_t expiry_ms, uint64_t now_ms, bool *expired);
+
+#endif

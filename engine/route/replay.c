@@ -1,0 +1,453 @@
+#include "engine/route/replay.h"
+
+#include "codec/topic.h"
+#include "engine/net/connection.h"
+#include "engine/route/deliver.h"
+#include "engine/route/parcel.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* Visited nodes per turn, of one walk and of all. */
+#define NODES_PER_WALK 256u
+#define NODES_PER_TURN 4096u
+
+/* A walk at the home. */
+struct replay {
+    struct replay *next;          /* runnable */
+    struct replay *bucket_next;
+    struct retained_walk *walk;
+    struct session_reference reference;
+    uint64_t ready_turn;          /* Y1 */
+    uint32_t serial;              /* the asking shard's */
+    uint32_t identifier;
+    uint8_t shard;
+    uint8_t qos;
+    bool paused;
+};
+
+struct parcel_replay { /* BEGIN (the filter follows), MORE, CANCEL, PAUSE, END */
+    struct parcel head;
+    uint8_t qos;
+    struct session_reference reference;
+    uint32_t serial;
+    uint32_t identifier;
+    uint32_t filter_size;
+};
+
+struct parcel_replay_message {
+    struct parcel head;
+    uint8_t qos;
+    struct session_reference reference;
+    uint32_t serial;
+    uint32_t identifier;
+    struct parcel_message message;
+};
+
+/* ------------------------------------------------------------------------------------------------------------- home side */
+
+static void
+show_retained(struct shard *shard)
+{
+    stats_set(&shard->stats.retained_messages, retained_count(shard->retained));
+    stats_set(&shard->stats.retained_bytes, retained_bytes(shard->retained));
+}
+
+/* A copy with an expiry of its own (option retain_expiry_interval), or because the bytes are lent: retained messages own theirs. */
+static struct message *
+copy_to_keep(struct shard *shard, const struct publication *p, uint64_t expiry_ms)
+{
+    struct message *copy = message_make(shard->account, p->topic, p->properties, p->payload);
+    if (copy != NULL) {
+        copy->publisher = p->publisher;
+        copy->expiry_ms = expiry_ms;
+        copy->qos = p->qos;
+        copy->retain = true;
+    }
+    return copy;
+}
+
+static struct message *
+message_to_keep(struct shard *shard, struct publication *p)
+{
+    uint32_t expiry_s = shard->config->retain_expiry_interval_s;
+    if (expiry_s != 0 && p->expiry_ms == 0) {
+        return copy_to_keep(shard, p, shard->now_ms + expiry_s * 1000ull);
+    }
+    if (p->message != NULL && p->message->lender != NULL) {
+        return copy_to_keep(shard, p, p->expiry_ms);
+    }
+    struct message *message = publication_message(shard, p);
+    return message ? message_ref(message) : NULL;
+}
+
+void
+replay_retain(struct shard *shard, struct publication *p)
+{
+    if (p->payload.size == 0) {
+        retained_remove(shard->retained, p->topic);
+        show_retained(shard);
+        return;
+    }
+    struct message *message = shard->pressure >= BUDGET_REFUSE ? NULL : message_to_keep(shard, p);
+    if (message == NULL || retained_set(shard->retained, &message) != 0) {
+        stats_add(&shard->stats.drops[DROP_RETAINED_LIMIT], 1);
+        if (message != NULL) {
+            shard_message_unref(shard, &message);
+        }
+    }
+    show_retained(shard);
+}
+
+static struct replay **
+bucket_of(struct shard *shard, unsigned from, uint32_t serial)
+{
+    return &shard->replay_buckets[(serial * 31u + from) % SHARD_REPLAY_BUCKETS];
+}
+
+static struct replay *
+find_replay(struct shard *shard, unsigned from, uint32_t serial)
+{
+    struct replay *r = *bucket_of(shard, from, serial);
+    while (r != NULL && !(r->shard == from && r->serial == serial)) {
+        r = r->bucket_next;
+    }
+    return r;
+}
+
+static void
+make_runnable(struct shard *shard, struct replay *r)
+{
+    r->paused = false;
+    r->next = shard->replays;
+    shard->replays = r;
+}
+
+/* Not in the list of the runnable any more. */
+static void
+end_replay(struct shard *shard, struct replay *r)
+{
+    struct replay **at = bucket_of(shard, r->shard, r->serial);
+    while (*at != r) {
+        at = &(*at)->bucket_next;
+    }
+    *at = r->bucket_next;
+    retained_walk_end(&r->walk);
+    free(r);
+}
+
+static void
+unlink_runnable(struct shard *shard, struct replay *r)
+{
+    struct replay **at = &shard->replays;
+    while (*at != NULL && *at != r) {
+        at = &(*at)->next;
+    }
+    if (*at == r) {
+        *at = r->next;
+    }
+}
+
+static void
+tell_session(struct shard *shard, const struct replay *r, enum parcel_type type)
+{
+    struct parcel_replay *parcel = parcel_send(shard, r->shard, type, sizeof *parcel, 0);
+    parcel->reference = r->reference;
+    parcel->serial = r->serial;
+}
+
+static void
+handle_begin(struct shard *shard, unsigned from, const struct parcel_replay *parcel)
+{
+    struct replay *r = calloc(1, sizeof *r);
+    struct retained_walk *walk = r ? retained_walk_begin(shard->retained, parcel_tail(parcel, sizeof *parcel, parcel->filter_size)) : NULL;
+    if (walk == NULL) {
+        free(r);
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        struct replay nothing = {.reference = parcel->reference, .serial = parcel->serial, .shard = (uint8_t)from};
+        tell_session(shard, &nothing, PARCEL_REPLAY_END);
+        return;
+    }
+    r->walk = walk;
+    r->reference = parcel->reference;
+    r->serial = parcel->serial;
+    r->identifier = parcel->identifier;
+    r->shard = (uint8_t)from;
+    r->qos = parcel->qos;
+    r->ready_turn = shard->turn + 1;
+    struct replay **bucket = bucket_of(shard, from, r->serial);
+    r->bucket_next = *bucket;
+    *bucket = r;
+    make_runnable(shard, r);
+}
+
+static void
+send_retained(struct shard *shard, const struct replay *r, struct message *message)
+{
+    struct publication p;
+    publication_of_message(&p, message);
+    struct parcel_replay_message *parcel =
+        parcel_send_message(shard, r->shard, PARCEL_REPLAY_MESSAGE, sizeof *parcel, offsetof(struct parcel_replay_message, message), &p);
+    if (parcel != NULL) {
+        parcel->reference = r->reference;
+        parcel->serial = r->serial;
+        parcel->identifier = r->identifier;
+        parcel->qos = r->qos;
+    }
+    publication_fini(shard, &p);
+}
+
+/* Up to one batch; true if the walk is to be run again, false if it waits or has ended. */
+static bool
+step(struct shard *shard, struct replay *r, uint32_t *nodes)
+{
+    uint32_t given = *nodes < NODES_PER_WALK ? *nodes : NODES_PER_WALK;
+    uint32_t budget = given;
+    uint32_t count = 0;
+    uint64_t bytes = 0;
+    struct message *message = NULL;
+    while (count < REPLAY_BATCH && bytes < REPLAY_BATCH_BYTES &&
+           (message = retained_walk_next(r->walk, shard->now_ms, &budget)) != NULL) {
+        send_retained(shard, r, message);
+        count++;
+        bytes += message_cost(message);
+    }
+    *nodes -= given - budget;
+    if (count == REPLAY_BATCH || bytes >= REPLAY_BATCH_BYTES) {
+        r->paused = true;
+        tell_session(shard, r, PARCEL_REPLAY_PAUSE);
+        return false;
+    }
+    if (message == NULL && budget > 0) {
+        tell_session(shard, r, PARCEL_REPLAY_END);
+        end_replay(shard, r);
+        return false;
+    }
+    return true;
+}
+
+bool
+replay_run(struct shard *shard)
+{
+    struct replay *list = shard->replays;
+    shard->replays = NULL;
+    uint32_t nodes = NODES_PER_TURN;
+    while (list != NULL) {
+        struct replay *r = list;
+        list = r->next;
+        if (r->ready_turn > shard->turn || nodes == 0 || step(shard, r, &nodes)) {
+            make_runnable(shard, r);
+        }
+    }
+    return shard->replays != NULL;
+}
+
+static void
+handle_more_or_cancel(struct shard *shard, unsigned from, const struct parcel_replay *parcel)
+{
+    struct replay *r = find_replay(shard, from, parcel->serial);
+    if (r == NULL) {
+        return;
+    }
+    if (parcel->head.type == PARCEL_REPLAY_CANCEL) {
+        unlink_runnable(shard, r);
+        end_replay(shard, r);
+    } else if (r->paused) {
+        make_runnable(shard, r);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------- session side */
+
+static void
+ask(struct shard *shard, struct session *session, unsigned home, struct bytes filter, const struct subscription *s)
+{
+    struct session_replay *mine = calloc(1, sizeof *mine);
+    if (mine == NULL) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        return;
+    }
+    mine->serial = ++shard->replay_serial;
+    mine->shard = (uint8_t)home;
+    mine->next = session->replays;
+    session->replays = mine;
+
+    struct parcel_replay *parcel = parcel_send(shard, home, PARCEL_REPLAY_BEGIN, sizeof *parcel, filter.size);
+    parcel->reference = (struct session_reference){session, session->identity};
+    parcel->serial = mine->serial;
+    parcel->qos = s->qos;
+    parcel->identifier = s->identifier;
+    parcel->filter_size = filter.size;
+    memcpy(parcel + 1, filter.data, filter.size);
+}
+
+void
+replay_begin(struct shard *shard, struct session *session, struct bytes filter, const struct subscription *s)
+{
+    struct topic_filter parsed;
+    if (!topic_filter_parse(filter, TOPIC_LEVELS_MAX, &parsed)) {
+        return;
+    }
+    if (session->fresh == NULL) {
+        session->fresh = calloc(1, sizeof *session->fresh);
+    }
+    if (!parsed.wildcard) {
+        ask(shard, session, broker_shard_of(shard->broker, filter.data, filter.size), filter, s);
+        return;
+    }
+    for (unsigned i = 0; i < shard->broker->shard_count; i++) {
+        ask(shard, session, i, filter, s);
+    }
+}
+
+static bool
+has_room(const struct shard *shard, const struct session *session)
+{
+    uint32_t queue_max = shard->config->max_queued_messages;
+    const struct connection *c = session->connection;
+    return (queue_max == 0 || session->queue_count + REPLAY_BATCH <= queue_max / 2 + REPLAY_BATCH / 2) && session->queue_count < 4096 &&
+           (c == NULL || c->out_bytes < shard->config->max_output_bytes / 2);
+}
+
+static void
+send_plain(struct shard *shard, const struct session *session, const struct session_replay *mine, enum parcel_type type)
+{
+    struct parcel_replay *parcel = parcel_send(shard, mine->shard, type, sizeof *parcel, 0);
+    parcel->reference = (struct session_reference){(struct session *)(uintptr_t)session, session->identity};
+    parcel->serial = mine->serial;
+}
+
+void
+replay_continue(struct shard *shard, struct session *session)
+{
+    /* One batch at a time: each may fill the room that this one sees. */
+    for (struct session_replay *mine = session->replays; mine != NULL; mine = mine->next) {
+        if (mine->waiting && has_room(shard, session)) {
+            mine->waiting = false;
+            send_plain(shard, session, mine, PARCEL_REPLAY_MORE);
+            return;
+        }
+    }
+}
+
+static void
+forget_fresh(struct session *session)
+{
+    if (session->replays == NULL) {
+        free(session->fresh);
+        session->fresh = NULL;
+    }
+}
+
+void
+replay_cancel_all(struct shard *shard, struct session *session)
+{
+    while (session->replays != NULL) {
+        struct session_replay *mine = session->replays;
+        session->replays = mine->next;
+        send_plain(shard, session, mine, PARCEL_REPLAY_CANCEL);
+        free(mine);
+    }
+    forget_fresh(session);
+}
+
+static struct session_replay **
+find_mine(struct session *session, unsigned from, uint32_t serial)
+{
+    struct session_replay **at = &session->replays;
+    while (*at != NULL && !((*at)->shard == from && (*at)->serial == serial)) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static bool
+is_fresh(const struct shard *shard, const struct session *session, struct bytes topic)
+{
+    uint32_t count = session->fresh ? session->fresh->count : 0;
+    uint64_t hash = count > 0 ? broker_hash(shard->broker, topic.data, topic.size) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (session->fresh->hashes[i] == hash) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+handle_message(struct shard *shard, unsigned from, const struct parcel_replay_message *parcel)
+{
+    struct publication p;
+    if (!parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
+        return;
+    }
+    struct session *session = parcel->reference.session;
+    if (session->identity == parcel->reference.identity && *find_mine(session, from, parcel->serial) != NULL &&
+        !is_fresh(shard, session, p.topic)) {
+        struct deliver_terms terms = {
+            .identifiers = &parcel->identifier,
+            .identifier_count = parcel->identifier != 0,
+            .qos = parcel->qos,
+            .retain = true, /* MQTT5 [MQTT-3.3.1-8] */
+        };
+        deliver_to_session(shard, session, &p, &terms);
+    }
+    publication_fini(shard, &p);
+}
+
+static void
+handle_pause_or_end(struct shard *shard, unsigned from, const struct parcel_replay *parcel)
+{
+    struct session *session = parcel->reference.session;
+    if (session->identity != parcel->reference.identity) {
+        return;
+    }
+    struct session_replay **at = find_mine(session, from, parcel->serial);
+    struct session_replay *mine = *at;
+    if (mine == NULL) {
+        return;
+    }
+    if (parcel->head.type == PARCEL_REPLAY_END) {
+        *at = mine->next;
+        free(mine);
+        forget_fresh(session);
+    } else {
+        mine->waiting = true;
+    }
+    replay_continue(shard, session);
+}
+
+void
+replay_handle(struct shard *shard, unsigned from, const void *parcel)
+{
+    switch (((const struct parcel *)parcel)->type) {
+    case PARCEL_REPLAY_BEGIN:
+        handle_begin(shard, from, parcel);
+        break;
+    case PARCEL_REPLAY_MORE:
+    case PARCEL_REPLAY_CANCEL:
+        handle_more_or_cancel(shard, from, parcel);
+        break;
+    case PARCEL_REPLAY_MESSAGE:
+        handle_message(shard, from, parcel);
+        break;
+    case PARCEL_REPLAY_PAUSE:
+    case PARCEL_REPLAY_END:
+        handle_pause_or_end(shard, from, parcel);
+        break;
+    default:
+        assert(false);
+    }
+}
+
+void
+replay_fini(struct shard *shard)
+{
+    shard->replays = NULL;
+    for (unsigned i = 0; i < SHARD_REPLAY_BUCKETS; i++) {
+        while (shard->replay_buckets[i] != NULL) {
+            end_replay(shard, shard->replay_buckets[i]);
+        }
+    }
+}

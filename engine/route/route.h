@@ -1,0 +1,18 @@
+/*
+ * route: from a publication to everybody who wants it.
+ */
+#ifndef TIDEWIRE_ENGINE_ROUTE_ROUTE_H
+#define TIDEWIRE_ENGINE_ROUTE_ROUTE_H
+
+#include "engine/route/publication.h"
+
+/*
+ * Routes a publication that entered the broker on this shard: to its own sessions, one parcel to each other interested shard, and to the topic's home if
+ * it is to be retained. `memo`: the publisher's (router/filter_index.h), or NULL. Returns whether any subscription matched.
+ */
+bool route_publication(struct shard *shard, struct publication *p, uint32_t *memo);
+
+/* Only to this shard's own sessions and share groups. */
+void route_local(struct shard *shard, struct publication *p);
+
+#endif

@@ -1,0 +1,544 @@
+#include "engine/route/share.h"
+
+#include "engine/protocol/subscribe.h"
+#include "engine/route/deliver.h"
+#include "engine/route/parcel.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+struct share_member {
+    struct session_reference reference;
+    uint32_t identifier;
+    uint32_t text_hash;
+    uint8_t shard;
+    uint8_t qos;
+    bool retain_as_published;
+    bool online;
+};
+
+struct share_group {
+    struct share_group *next;      /* in its bucket */
+    struct share_member *members;
+    uint8_t *text;
+    uint32_t text_size;
+    uint32_t text_hash;
+    uint32_t serial;
+    uint32_t filter_id;
+    uint32_t count, room;
+    uint32_t online_count;
+    uint32_t cursor;
+};
+
+struct parcel_share_join { /* JOIN; the text follows */
+    struct parcel head;
+    uint8_t qos;
+    bool retain_as_published;
+    bool online;
+    struct session_reference reference;
+    uint32_t identifier;
+    uint32_t text_hash;
+    uint32_t text_size;
+    uint32_t suback_serial;
+    uint32_t code_index;
+};
+
+struct parcel_share_joined {
+    struct parcel head;
+    uint8_t code; /* 0, or a failure for the SUBACK */
+    struct session_reference reference;
+    uint32_t serial;
+    uint32_t text_hash;
+    uint32_t suback_serial;
+    uint32_t code_index;
+};
+
+struct parcel_share_member { /* LEAVE, ONLINE (the text follows); RELEASE (no text) */
+    struct parcel head;
+    bool online;
+    struct session_reference reference;
+    uint32_t serial;
+    uint32_t text_hash;
+    uint32_t text_size;
+};
+
+struct parcel_share_deliver { /* DELIVER, BOUNCE */
+    struct parcel head;
+    struct session_reference reference;
+    uint32_t serial;
+    uint32_t filter_id;
+    uint32_t text_hash;
+    struct parcel_message message;
+};
+
+unsigned
+share_home(const struct shard *shard, struct bytes text)
+{
+    return broker_shard_of(shard->broker, text.data, text.size);
+}
+
+/* --------------------------------------------------------------------------------------------------------- session side */
+
+static struct session *
+checked_session(const struct session_reference *r)
+{
+    return r->session->identity == r->identity ? r->session : NULL;
+}
+
+static struct session_reference
+reference_to(const struct session *session)
+{
+    return (struct session_reference){(struct session *)(uintptr_t)session, session->identity};
+}
+
+void
+share_join(struct shard *shard, const struct subscription *s, uint32_t suback_serial, uint32_t code_index)
+{
+    struct parcel_share_join *parcel = parcel_send(shard, s->share_home, PARCEL_SHARE_JOIN, sizeof *parcel, s->share_text_size);
+    parcel->qos = s->qos;
+    parcel->retain_as_published = s->retain_as_published;
+    parcel->online = true;
+    parcel->reference = reference_to(s->session);
+    parcel->identifier = s->identifier;
+    parcel->text_hash = s->text_hash;
+    parcel->text_size = s->share_text_size;
+    parcel->suback_serial = suback_serial;
+    parcel->code_index = code_index;
+    memcpy(parcel + 1, s->share_text, s->share_text_size);
+}
+
+static void
+send_member(struct shard *shard, const struct subscription *s, enum parcel_type type, bool online)
+{
+    struct parcel_share_member *parcel = parcel_send(shard, s->share_home, type, sizeof *parcel, s->share_text_size);
+    parcel->online = online;
+    parcel->reference = reference_to(s->session);
+    parcel->text_hash = s->text_hash;
+    parcel->text_size = s->share_text_size;
+    memcpy(parcel + 1, s->share_text, s->share_text_size);
+}
+
+void
+share_leave(struct shard *shard, const struct subscription *s)
+{
+    send_member(shard, s, PARCEL_SHARE_LEAVE, false);
+}
+
+void
+share_online(struct shard *shard, const struct session *session, bool online)
+{
+    for (uint32_t i = 0; i < session->subscription_room; i++) {
+        const struct subscription *s = session->subscriptions[i];
+        if (s != NULL && s->share_text != NULL) {
+            send_member(shard, s, PARCEL_SHARE_ONLINE, online);
+        }
+    }
+}
+
+void
+share_bounce(struct shard *shard, const struct delivery *d)
+{
+    struct publication p;
+    publication_of_message(&p, d->message);
+    struct parcel_share_deliver *parcel =
+        parcel_send_message(shard, d->share_home, PARCEL_SHARE_BOUNCE, sizeof *parcel, offsetof(struct parcel_share_deliver, message), &p);
+    if (parcel != NULL) {
+        parcel->serial = d->share_serial;
+        parcel->filter_id = d->share_filter;
+    }
+    publication_fini(shard, &p);
+}
+
+static void
+handle_joined(struct shard *shard, unsigned from, const struct parcel_share_joined *parcel)
+{
+    struct session *session = checked_session(&parcel->reference);
+    if (session == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < session->subscription_room; i++) {
+        struct subscription *s = session->subscriptions[i];
+        if (s == NULL || s->share_text == NULL || s->share_home != from || s->text_hash != parcel->text_hash) {
+            continue;
+        }
+        s->share_serial = parcel->serial;
+        if (parcel->code >= 0x80) {
+            subscribe_forget(shard, session, s);
+        }
+        break;
+    }
+    subscribe_answer(shard, session, parcel->suback_serial, parcel->code_index, parcel->code);
+}
+
+static const struct subscription *
+member_subscription(const struct session *session, unsigned home, uint32_t serial, uint32_t text_hash)
+{
+    uint32_t mask = session->subscription_room - 1;
+    for (uint32_t i = 0; session->subscription_room > 0 && i <= mask; i++) {
+        const struct subscription *s = session->subscriptions[(text_hash + i) & mask];
+        if (s == NULL) {
+            return NULL;
+        }
+        if (s->share_text != NULL && s->share_home == home && s->share_serial == serial) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static bool
+deliver_to_member(struct shard *shard, unsigned home, const struct parcel_share_deliver *d, struct publication *p)
+{
+    struct session *session = checked_session(&d->reference);
+    const struct subscription *s = session ? member_subscription(session, home, d->serial, d->text_hash) : NULL;
+    if (s == NULL) {
+        return false;
+    }
+    struct deliver_terms terms = {
+        .identifiers = &s->identifier,
+        .identifier_count = s->identifier != 0,
+        .share_serial = d->serial,
+        .share_filter = d->filter_id,
+        .share_home = (uint8_t)home,
+        .qos = s->qos,
+        .retain = s->retain_as_published && p->retain,
+    };
+    deliver_to_session(shard, session, p, &terms);
+    return true;
+}
+
+static void
+handle_deliver(struct shard *shard, unsigned from, const struct parcel_share_deliver *parcel)
+{
+    struct publication p;
+    if (!parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
+        return;
+    }
+    if (!deliver_to_member(shard, from, parcel, &p)) {
+        struct parcel_share_deliver *back =
+            parcel_send_message(shard, from, PARCEL_SHARE_BOUNCE, sizeof *back, offsetof(struct parcel_share_deliver, message), &p);
+        if (back != NULL) {
+            back->serial = parcel->serial;
+            back->filter_id = parcel->filter_id;
+        }
+    }
+    publication_fini(shard, &p);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- home side */
+
+static struct share_group *
+find_by_text(const struct shard *shard, struct bytes text, uint32_t hash)
+{
+    if (shard->share_group_buckets == 0) {
+        return NULL;
+    }
+    struct share_group *g = shard->share_groups_by_text[hash & (shard->share_group_buckets - 1)];
+    while (g != NULL && !(g->text_hash == hash && bytes_equal(bytes_of(g->text, g->text_size), text))) {
+        g = g->next;
+    }
+    return g;
+}
+
+static struct share_group *
+find_by_filter(const struct shard *shard, uint32_t filter_id)
+{
+    return filter_id < shard->share_groups_by_filter_count ? shard->share_groups_by_filter[filter_id] : NULL;
+}
+
+static bool
+grow_buckets(struct shard *shard)
+{
+    uint32_t count = shard->share_group_buckets ? shard->share_group_buckets * 2 : 16;
+    struct share_group **buckets = calloc(count, sizeof *buckets);
+    if (buckets == NULL) {
+        return shard->share_group_buckets > 0;
+    }
+    for (uint32_t i = 0; i < shard->share_group_buckets; i++) {
+        struct share_group *next;
+        for (struct share_group *g = shard->share_groups_by_text[i]; g != NULL; g = next) {
+            next = g->next;
+            g->next = buckets[g->text_hash & (count - 1)];
+            buckets[g->text_hash & (count - 1)] = g;
+        }
+    }
+    free(shard->share_groups_by_text);
+    shard->share_groups_by_text = buckets;
+    shard->share_group_buckets = count;
+    return true;
+}
+
+static bool
+grow_by_filter(struct shard *shard, uint32_t filter_id)
+{
+    uint32_t count = shard->share_groups_by_filter_count ? shard->share_groups_by_filter_count : 64;
+    while (count <= filter_id) {
+        count *= 2;
+    }
+    if (count == shard->share_groups_by_filter_count) {
+        return true;
+    }
+    struct share_group **groups = realloc(shard->share_groups_by_filter, count * sizeof(struct share_group *));
+    if (groups == NULL) {
+        return false;
+    }
+    memset(groups + shard->share_groups_by_filter_count, 0, (count - shard->share_groups_by_filter_count) * sizeof(struct share_group *));
+    shard->share_groups_by_filter = groups;
+    shard->share_groups_by_filter_count = count;
+    return true;
+}
+
+static void
+free_group(struct share_group *g)
+{
+    free(g->members);
+    free(g->text);
+    free(g);
+}
+
+static struct share_group *
+make_group(struct shard *shard, struct bytes text, uint32_t hash)
+{
+    struct topic_filter parsed;
+    if ((shard->share_group_count >= shard->share_group_buckets && !grow_buckets(shard)) ||
+        !topic_filter_parse(text, TOPIC_LEVELS_MAX, &parsed)) {
+        return NULL;
+    }
+    struct share_group *g = calloc(1, sizeof *g);
+    uint8_t *copy = malloc(text.size);
+    if (g == NULL || copy == NULL ||
+        filter_index_add(shard->broker->filters, shard->number, parsed.filter, parsed.group, &g->filter_id) != 0) {
+        free(g);
+        free(copy);
+        return NULL;
+    }
+    if (!grow_by_filter(shard, g->filter_id)) {
+        filter_index_remove(shard->broker->filters, shard->number, g->filter_id);
+        free(g);
+        free(copy);
+        return NULL;
+    }
+    memcpy(copy, text.data, text.size);
+    g->text = copy;
+    g->text_size = text.size;
+    g->text_hash = hash;
+    g->serial = ++shard->share_serial;
+    struct share_group **bucket = &shard->share_groups_by_text[hash & (shard->share_group_buckets - 1)];
+    g->next = *bucket;
+    *bucket = g;
+    shard->share_groups_by_filter[g->filter_id] = g;
+    shard->share_group_count++;
+    return g;
+}
+
+static void
+drop_group(struct shard *shard, struct share_group *g)
+{
+    struct share_group **at = &shard->share_groups_by_text[g->text_hash & (shard->share_group_buckets - 1)];
+    while (*at != g) {
+        at = &(*at)->next;
+    }
+    *at = g->next;
+    shard->share_groups_by_filter[g->filter_id] = NULL;
+    shard->share_group_count--;
+    filter_index_remove(shard->broker->filters, shard->number, g->filter_id);
+    free_group(g);
+}
+
+static struct share_member *
+find_member(const struct share_group *g, uint64_t identity)
+{
+    for (uint32_t i = 0; i < g->count; i++) {
+        if (g->members[i].reference.identity == identity) {
+            return &g->members[i];
+        }
+    }
+    return NULL;
+}
+
+static struct share_member *
+add_member(struct share_group *g)
+{
+    if (g->count == g->room) {
+        uint32_t room = g->room ? g->room * 2 : 2;
+        struct share_member *members = realloc(g->members, room * sizeof *members);
+        if (members == NULL) {
+            return NULL;
+        }
+        g->members = members;
+        g->room = room;
+    }
+    struct share_member *m = &g->members[g->count++];
+    *m = (struct share_member){0};
+    return m;
+}
+
+static void
+remove_member(struct shard *shard, struct share_group *g, struct share_member *m)
+{
+    g->online_count -= m->online;
+    *m = g->members[--g->count];
+    if (g->count == 0) {
+        drop_group(shard, g);
+    }
+}
+
+static void
+handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *parcel)
+{
+    struct bytes text = parcel_tail(parcel, sizeof *parcel, parcel->text_size);
+    struct share_group *g = find_by_text(shard, text, parcel->text_hash);
+    if (g == NULL) {
+        g = make_group(shard, text, parcel->text_hash);
+    }
+    struct share_member *m = g ? find_member(g, parcel->reference.identity) : NULL;
+    if (g != NULL && m == NULL) {
+        m = add_member(g);
+    }
+    uint32_t serial = g ? g->serial : 0;
+    if (m != NULL) {
+        g->online_count += parcel->online - m->online;
+        *m = (struct share_member){
+            .reference = parcel->reference,
+            .identifier = parcel->identifier,
+            .text_hash = parcel->text_hash,
+            .shard = (uint8_t)from,
+            .qos = parcel->qos,
+            .retain_as_published = parcel->retain_as_published,
+            .online = parcel->online,
+        };
+    } else if (g != NULL && g->count == 0) {
+        drop_group(shard, g);
+    }
+    struct parcel_share_joined *joined = parcel_send(shard, from, PARCEL_SHARE_JOINED, sizeof *joined, 0);
+    joined->code = m ? parcel->qos : REASON_QUOTA_EXCEEDED;
+    joined->reference = parcel->reference;
+    joined->serial = serial;
+    joined->text_hash = parcel->text_hash;
+    joined->suback_serial = parcel->suback_serial;
+    joined->code_index = parcel->code_index;
+}
+
+static void
+handle_leave_or_online(struct shard *shard, unsigned from, const struct parcel_share_member *parcel)
+{
+    struct bytes text = parcel_tail(parcel, sizeof *parcel, parcel->text_size);
+    struct share_group *g = find_by_text(shard, text, parcel->text_hash);
+    struct share_member *m = g ? find_member(g, parcel->reference.identity) : NULL;
+    if (m == NULL) {
+        return;
+    }
+    if (parcel->head.type == PARCEL_SHARE_LEAVE) {
+        remove_member(shard, g, m);
+        return;
+    }
+    g->online_count += parcel->online - m->online;
+    m->online = parcel->online;
+    if (!parcel->online && g->online_count > 0) {
+        struct parcel_share_member *release = parcel_send(shard, from, PARCEL_SHARE_RELEASE, sizeof *release, 0);
+        release->reference = parcel->reference;
+        release->serial = g->serial;
+    }
+}
+
+/* The next member in turn: connected ones first. NULL: none. */
+static const struct share_member *
+pick(struct share_group *g)
+{
+    for (uint32_t i = 0; i < g->count; i++) {
+        uint32_t at = g->cursor + 1 + i;
+        at -= at >= g->count ? at / g->count * g->count : 0;
+        if (g->members[at].online || g->online_count == 0) {
+            g->cursor = at;
+            return &g->members[at];
+        }
+    }
+    return NULL;
+}
+
+static void
+give_to_group(struct shard *shard, struct share_group *g, struct publication *p)
+{
+    const struct share_member *m = g ? pick(g) : NULL;
+    if (m == NULL) {
+        stats_add(&shard->stats.drops[DROP_SHARE_EMPTY], 1);
+        return;
+    }
+    struct parcel_share_deliver *parcel =
+        parcel_send_message(shard, m->shard, PARCEL_SHARE_DELIVER, sizeof *parcel, offsetof(struct parcel_share_deliver, message), p);
+    if (parcel != NULL) {
+        parcel->reference = m->reference;
+        parcel->serial = g->serial;
+        parcel->filter_id = g->filter_id;
+        parcel->text_hash = m->text_hash;
+    }
+}
+
+void
+share_publish(struct shard *shard, uint32_t filter_id, struct publication *p)
+{
+    give_to_group(shard, find_by_filter(shard, filter_id), p);
+}
+
+static void
+handle_bounce(struct shard *shard, unsigned from, const struct parcel_share_deliver *parcel)
+{
+    struct publication p;
+    if (parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
+        struct share_group *g = find_by_filter(shard, parcel->filter_id);
+        give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p);
+        publication_fini(shard, &p);
+    }
+}
+
+static void
+handle_release(struct shard *shard, unsigned from, const struct parcel_share_member *parcel)
+{
+    struct session *session = checked_session(&parcel->reference);
+    if (session != NULL && session->connection == NULL) {
+        session_return_shared(shard, session, (int)from, parcel->serial);
+    }
+}
+
+void
+share_handle(struct shard *shard, unsigned from, const void *parcel)
+{
+    switch (((const struct parcel *)parcel)->type) {
+    case PARCEL_SHARE_JOIN:
+        handle_join(shard, from, parcel);
+        break;
+    case PARCEL_SHARE_JOINED:
+        handle_joined(shard, from, parcel);
+        break;
+    case PARCEL_SHARE_LEAVE:
+    case PARCEL_SHARE_ONLINE:
+        handle_leave_or_online(shard, from, parcel);
+        break;
+    case PARCEL_SHARE_DELIVER:
+        handle_deliver(shard, from, parcel);
+        break;
+    case PARCEL_SHARE_RELEASE:
+        handle_release(shard, from, parcel);
+        break;
+    case PARCEL_SHARE_BOUNCE:
+        handle_bounce(shard, from, parcel);
+        break;
+    default:
+        assert(false);
+    }
+}
+
+void
+share_fini(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->share_group_buckets; i++) {
+        struct share_group *next;
+        for (struct share_group *g = shard->share_groups_by_text[i]; g != NULL; g = next) {
+            next = g->next;
+            free_group(g);
+        }
+    }
+    free(shard->share_groups_by_text);
+    free(shard->share_groups_by_filter);
+}

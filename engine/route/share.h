@@ -1,0 +1,44 @@
+/*
+ * share: shared subscriptions. A group ($share/name/filter) has one home shard, by the hash of its text; the home keeps the members, wherever their sessions live, and
+ * picks one for each message.
+ *
+ *   session's shard                              home
+ *   SHARE_JOIN, _LEAVE, _ONLINE  ──────────────► members
+ *                   ◄───────────── SHARE_JOINED  (then the SUBACK goes out: the filter is in the index)
+ *                   ◄──────────── SHARE_DELIVER  one message for one member
+ *   SHARE_BOUNCE ──────────────────────────────► the member is gone, or gives it back: pick another
+ *                   ◄──────────── SHARE_RELEASE  others are connected: give back what that absent session holds unacknowledged
+ *
+ * Fairness: members take turns; those that are not connected are passed over while any is.
+ * Order: QoS 2 messages already sent to a member are never given to another (MQTT5 4.8.2); QoS 1 ones are, once their session is not connected.
+ *
+ * Invariants
+ *   G1  a group exists while it has members; then its filter is in the index with the home's bit.
+ *   G2  `serial` names a group for ever within its home; a parcel that names one that is gone is dropped, and its message counted.
+ */
+#ifndef TIDEWIRE_ENGINE_ROUTE_SHARE_H
+#define TIDEWIRE_ENGINE_ROUTE_SHARE_H
+
+#include "codec/topic.h"
+#include "engine/route/publication.h"
+#include "engine/session/session.h"
+
+/* Session side. Joining (or changing options) of a subscription whose share_* fields are set; the answer completes the SUBACK `suback_serial` at `code_index`. */
+void share_join(struct shard *shard, const struct subscription *s, uint32_t suback_serial, uint32_t code_index);
+void share_leave(struct shard *shard, const struct subscription *s);
+void share_online(struct shard *shard, const struct session *session, bool online);
+/* Gives a message back to its group's home. */
+void share_bounce(struct shard *shard, const struct delivery *delivery);
+
+/* Home side: a message matched the group of this filter id. */
+void share_publish(struct shard *shard, uint32_t filter_id, struct publication *p);
+
+/* The shard that is home of a shared subscription's text. */
+unsigned share_home(const struct shard *shard, struct bytes text);
+
+/* A parcel of one of the SHARE_ types. */
+void share_handle(struct shard *shard, unsigned from, const void *parcel);
+
+void share_fini(struct shard *shard);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * inflight: messages with QoS 1 or 2 that were sent to one client and are not yet acknowledged, by packet identifier and in order.
+ *
+ *   slots[packet identifier - 1] ──► delivery        first ◄──► ... ◄──► last: the order in which they were first sent
+ *
+ * Invariants
+ *   V1  a delivery's packet_id is its slot + 1; the list holds exactly the deliveries in the slots.
+ *   V2  the slots are at least twice as many as the deliveries (up to 65 535), so a free one is found in a few steps.
+ */
+#ifndef TIDEWIRE_ENGINE_SESSION_INFLIGHT_H
+#define TIDEWIRE_ENGINE_SESSION_INFLIGHT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct message;
+
+enum delivery_state {
+    DELIVERY_QUEUED,
+    DELIVERY_PUBLISHED, /* QoS 1: waits for PUBACK; QoS 2: for PUBREC */
+    DELIVERY_RELEASED,  /* QoS 2: PUBREL sent, waits for PUBCOMP; the message is given up */
+};
+
+/* One message owed to one session. */
+struct delivery {
+    struct delivery *next, *previous;
+    struct message *message;
+    union {
+        uint32_t one;           /* if identifier_count == 1 */
+        uint32_t *many;         /* heap */
+    } identifiers;              /* Subscription Identifiers */
+    uint32_t share_serial;      /* of a shared subscription's group; 0: none */
+    uint32_t share_filter;
+    uint16_t identifier_count;
+    uint16_t packet_id;         /* 0 while queued */
+    uint8_t share_home;
+    uint8_t qos : 2;
+    uint8_t retain : 1;
+    uint8_t sent_before : 1;    /* on an earlier connection: DUP */
+    uint8_t counted : 1;        /* in the session's `unacknowledged` */
+    uint8_t state : 2;          /* enum delivery_state */
+};
+
+struct inflight {
+    struct delivery **slots;
+    struct delivery *first, *last;
+    struct delivery *resend;    /* the next one to send again; NULL: none */
+    uint32_t slot_count;
+    uint16_t count;
+    uint16_t cursor;            /* where to look for a free slot */
+};
+
+/* Gives the delivery an identifier and the last place. False when out of memory or all 65 535 identifiers are in use. */
+bool inflight_add(struct inflight *f, struct delivery *delivery);
+/* The delivery of an identifier, or NULL; borrowed. */
+struct delivery *inflight_get(const struct inflight *f, uint16_t packet_id);
+/* Takes it out; the caller owns it now. */
+void inflight_remove(struct inflight *f, struct delivery *delivery);
+/* Frees the slots; must be empty. */
+void inflight_fini(struct inflight *f);
+
+#endif

@@ -1,0 +1,343 @@
+#include "engine/shard.h"
+
+#include "engine/log.h"
+#include "engine/net/connection.h"
+#include "engine/observe/sys.h"
+#include "engine/route/parcel.h"
+#include "engine/route/replay.h"
+#include "engine/route/share.h"
+#include "engine/session/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Timers fired per turn; a reconnect storm's worth of deadlines must not stall a turn. */
+#define TIMERS_PER_TURN 4096u
+/* Bytes waiting for full mesh rings at which publishers are held. */
+#define BACKLOG_MAX (8u << 20)
+/* Expired retained messages and the like are looked for this often, and this many at a time. */
+#define HOUSEKEEPING_MS 1000u
+#define SWEEP_NODES 1024u
+/* How long a stopping shard waits for its last bytes to leave. */
+#define STOP_MS 1500u
+/* From this many events in one turn on, the next wait gathers. */
+#define GATHER_EVENTS 8u
+
+struct shard *
+shard_open(struct broker *broker, unsigned number, char *error, size_t error_size)
+{
+    const struct config *config = atomic_load(&broker->config);
+    struct shard *shard = calloc(1, sizeof *shard);
+    uint8_t *scratch = malloc(SHARD_SCRATCH_BYTES);
+    if (shard == NULL || scratch == NULL) {
+        free(shard);
+        free(scratch);
+        snprintf(error, error_size, "out of memory for shard %u", number);
+        return NULL;
+    }
+    shard->number = number;
+    shard->broker = broker;
+    shard->io = io_of_shard(broker->ios, number);
+    shard->config = config;
+    shard->account = &broker->budget.accounts[number];
+    shard->scratch = scratch;
+    shard->now_ms = io_clock_ns(shard->io) / 1000000;
+    timer_wheel_init(&shard->wheel, shard->now_ms);
+    slab_init(&shard->connections, sizeof(struct connection), 0, shard->account);
+    slab_init(&shard->sessions, sizeof(struct session), 0, shard->account);
+    slab_init(&shard->subscriptions, sizeof(struct subscription), 0, shard->account);
+    slab_init(&shard->deliveries, sizeof(struct delivery), 0, shard->account);
+    chunk_pool_init(&shard->chunks, shard->account);
+    struct retained_limits limits = {
+        .count_max = (config->max_retained_messages + broker->shard_count - 1) / broker->shard_count,
+        .bytes_max = (config->max_retained_bytes + broker->shard_count - 1) / broker->shard_count,
+    };
+    shard->retained = retained_init(shard->account, &limits, broker->secret);
+    shard->matches = match_cache_init(broker->filters, number, 0);
+    if (shard->retained == NULL || shard->matches == NULL || !sys_open(shard)) {
+        snprintf(error, error_size, "out of memory for shard %u", number);
+        shard_close(&shard);
+        return NULL;
+    }
+    shard->housekeeping.kind = TIMER_HOUSEKEEPING;
+    timer_arm(&shard->wheel, &shard->housekeeping, shard->now_ms + HOUSEKEEPING_MS);
+    return shard;
+}
+
+static void
+end_sessions(struct shard *shard)
+{
+    struct session *s;
+    while ((s = session_table_first(&shard->session_table)) != NULL) {
+        if (s->will != NULL) {
+            session_drop_will(shard, s); /* nobody is left to receive it */
+        }
+        s->connection = NULL;
+        session_end(shard, &s);
+    }
+}
+
+void
+shard_close(struct shard **sp)
+{
+    struct shard *shard = *sp;
+    *sp = NULL;
+    if (shard->matches != NULL) {
+        match_cache_fini(&shard->matches);
+    }
+    replay_fini(shard);
+    if (shard->retained != NULL) {
+        retained_fini(&shard->retained);
+    }
+    share_fini(shard);
+    sys_close(shard);
+    session_table_fini(&shard->session_table);
+    subscribers_fini(&shard->subscribers);
+    loopback_fini(&shard->loopback);
+    chunk_pool_fini(&shard->chunks);
+    slab_fini(&shard->deliveries);
+    slab_fini(&shard->subscriptions);
+    slab_fini(&shard->sessions);
+    slab_fini(&shard->connections);
+    free(shard->gathered);
+    free(shard->gathered_identifiers);
+    free(shard->scratch);
+    free(shard);
+}
+
+void
+shard_message_unref(struct shard *shard, struct message **message)
+{
+    struct message *lender;
+    uint16_t lender_shard;
+    if (message_unref(shard->account, message, &lender, &lender_shard)) {
+        struct parcel_return *parcel = parcel_send(shard, lender_shard, PARCEL_RETURN, sizeof *parcel, 0);
+        parcel->message = lender;
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------------- the turn */
+
+static void
+handle_event(struct shard *shard, const struct io_event *event)
+{
+    struct connection *c = (struct connection *)(uintptr_t)event->token;
+    switch ((enum io_event_type)event->type) {
+    case IO_ACCEPTED:
+        connection_accepted(shard, event);
+        break;
+    case IO_ACCEPT_FAILED:
+        stats_add(&shard->stats.drops[DROP_ACCEPT_FAILED], 1);
+        log_peer(CONFIG_LOG_WARNING, DROP_ACCEPT_FAILED, "Connections wait or are refused: no free socket slot on shard %u.", shard->number);
+        break;
+    case IO_MOVED:
+    case IO_MOVE_FAILED:
+        connection_arrived(shard, event);
+        break;
+    case IO_RECEIVED:
+        if (c != NULL) {
+            connection_received(shard, c, event);
+        }
+        break;
+    case IO_SENT:
+        if (c != NULL) {
+            connection_sent(shard, c, event->result);
+        }
+        break;
+    case IO_CLOSED:
+        if (c != NULL) {
+            connection_closed(shard, c);
+        }
+        break;
+    }
+}
+
+static void
+keep_house(struct shard *shard)
+{
+    retained_sweep(shard->retained, shard->now_ms, SWEEP_NODES);
+    stats_set(&shard->stats.retained_messages, retained_count(shard->retained));
+    stats_set(&shard->stats.retained_bytes, retained_bytes(shard->retained));
+    struct match_counts counts;
+    match_cache_counts(shard->matches, &counts);
+    stats_set(&shard->stats.match_memo, counts.memo_hits);
+    stats_set(&shard->stats.match_cached, counts.cache_hits);
+    stats_set(&shard->stats.match_computed, counts.computed);
+    stats_set(&shard->stats.memory_bytes, (uint64_t)shard->account->bytes);
+    sys_tick(shard);
+    timer_arm(&shard->wheel, &shard->housekeeping, shard->now_ms + HOUSEKEEPING_MS);
+}
+
+#define OWNER(type, pointer) ((struct type *)(void *)((char *)(pointer) - offsetof(struct type, timer)))
+
+static void
+fire(struct timer *timer, void *context)
+{
+    struct shard *shard = context;
+    switch ((enum timer_kind)timer->kind) {
+    case TIMER_CONNECTION:
+        connection_timer(shard, OWNER(connection, timer));
+        break;
+    case TIMER_SESSION:
+        session_timer(shard, OWNER(session, timer));
+        break;
+    case TIMER_WILL:
+        session_will_timer(shard, OWNER(session_will, timer));
+        break;
+    case TIMER_HOUSEKEEPING:
+        keep_house(shard);
+        break;
+    }
+}
+
+static void
+take_configuration(struct shard *shard)
+{
+    const struct config *config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
+    if (config == shard->config) {
+        return;
+    }
+    shard->config = config;
+    struct retained_limits limits = {
+        .count_max = (config->max_retained_messages + shard->broker->shard_count - 1) / shard->broker->shard_count,
+        .bytes_max = (config->max_retained_bytes + shard->broker->shard_count - 1) / shard->broker->shard_count,
+    };
+    retained_set_limits(shard->retained, &limits);
+}
+
+/* Everyone is told and closed; the turn goes on until the last socket is gone or the deadline passes. */
+static void
+begin_stopping(struct shard *shard)
+{
+    shard->stopping = true;
+    shard->stop_deadline_ms = shard->now_ms + STOP_MS;
+    io_listen_stop(shard->io);
+    struct connection *next;
+    for (struct connection *c = shard->all_connections; c != NULL; c = next) {
+        next = c->next;
+        /* A server that ends has not lost its clients: their wills stay unsaid. */
+        if (c->session != NULL && c->session->will != NULL) {
+            session_drop_will(shard, c->session);
+        }
+        connection_close(shard, c, REASON_SERVER_SHUTTING_DOWN, NULL);
+    }
+}
+
+bool
+shard_busy(const struct shard *shard)
+{
+    return shard->timers_behind || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
+           (shard->held_first != NULL && !shard->congested) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
+}
+
+uint64_t
+shard_next_ms(const struct shard *shard)
+{
+    return timer_wheel_next_ms(&shard->wheel);
+}
+
+static uint64_t
+wait_time_ns(struct shard *shard)
+{
+    if (shard_busy(shard)) {
+        return 0;
+    }
+    uint64_t next_ms = shard_next_ms(shard);
+    if (shard->stopping && shard->stop_deadline_ms < next_ms) {
+        next_ms = shard->stop_deadline_ms;
+    }
+    if (next_ms == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    uint64_t now_ns = io_clock_ns(shard->io);
+    return next_ms * 1000000 > now_ns ? next_ms * 1000000 - now_ns : 0;
+}
+
+static unsigned
+wait_for_events(struct shard *shard, bool may_wait, struct io_event *events)
+{
+    struct epoch *epoch = filter_index_epoch(shard->broker->filters);
+    uint64_t timeout_ns = may_wait ? wait_time_ns(shard) : 0;
+    bool asleep = timeout_ns > 0 && mesh_sleep(shard->broker->mesh, shard->number);
+    if (!asleep) {
+        timeout_ns = 0;
+    } else {
+        epoch_offline(epoch, shard->number);
+    }
+    unsigned count = io_wait(shard->io, timeout_ns, shard->gather, events, SHARD_EVENTS_MAX);
+    if (asleep) {
+        epoch_online(epoch, shard->number);
+        mesh_awake(shard->broker->mesh, shard->number);
+    } else {
+        epoch_quiescent(epoch, shard->number);
+    }
+    shard->gather = count >= GATHER_EVENTS;
+    return count;
+}
+
+bool
+shard_turn(struct shard *shard, bool may_wait)
+{
+    struct io_event events[SHARD_EVENTS_MAX];
+    unsigned count = wait_for_events(shard, may_wait, events);
+
+    shard->turn++;
+    shard->now_ms = io_now_ns(shard->io) / 1000000;
+    stats_add(&shard->stats.turns, 1);
+    take_configuration(shard);
+    if (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed)) {
+        begin_stopping(shard);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (i + 2 < count) {
+            __builtin_prefetch((void *)(uintptr_t)events[i + 2].token);
+            __builtin_prefetch(events[i + 2].data);
+        }
+        handle_event(shard, &events[i]);
+    }
+    parcel_pass(shard);
+    if (shard->replays != NULL) {
+        replay_run(shard);
+    }
+    shard->timers_behind = timer_wheel_advance(&shard->wheel, shard->now_ms, TIMERS_PER_TURN, fire, shard) == TIMERS_PER_TURN;
+
+    shard->pressure = budget_settle(&shard->broker->budget, shard->number);
+    shard->congested = shard->pressure >= BUDGET_HOLD_PUBLISHERS || mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX;
+    if (shard->held_first != NULL) {
+        connection_resume_held(shard);
+    }
+    connection_flush_dirty(shard);
+    for (uint64_t asleep = mesh_publish(shard->broker->mesh, shard->number); asleep != 0; asleep &= asleep - 1) {
+        io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));
+    }
+    return !(shard->stopping && (shard->all_connections == NULL || shard->now_ms >= shard->stop_deadline_ms));
+}
+
+int
+shard_enter(struct shard *shard)
+{
+    int result = io_enter(shard->io);
+    if (result == 0) {
+        epoch_online(filter_index_epoch(shard->broker->filters), shard->number);
+    }
+    return result;
+}
+
+void
+shard_leave(struct shard *shard)
+{
+    shard->stopping = true;
+    for (struct connection *c = shard->all_connections; c != NULL; c = c->next) {
+        connection_drop(shard, c, true);
+    }
+    io_leave(shard->io);
+    while (shard->all_connections != NULL) {
+        connection_closed(shard, shard->all_connections);
+    }
+    end_sessions(shard);
+    mesh_publish(shard->broker->mesh, shard->number);
+    epoch_offline(filter_index_epoch(shard->broker->filters), shard->number);
+}

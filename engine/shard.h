@@ -1,0 +1,123 @@
+/*
+ * shard: one thread's share of the broker: its ring, its connections and sessions, and one turn of its loop.
+ *
+ *   io_wait ─► events ─► packets ─► route ─┬─► sessions of this shard ─► output chunks ─► one send per dirty connection
+ *              parcels from other shards ──┘└─► one parcel per interested other shard ─► published once, sleepers woken
+ *              replays, timers, held connections
+ *
+ * Invariants
+ *   H1  everything reached from here is touched by this shard's thread only (statistics may be read by others).
+ *   H2  a parcel is handled only in a pass over all queues that started after the parcel was visible; what a replay of retained messages must see is
+ *       therefore in place before the replay starts (see engine/route/replay.h).
+ *   H3  acknowledgements leave in the same turn, after the parcels that they promise were published.
+ */
+#ifndef TIDEWIRE_ENGINE_SHARD_H
+#define TIDEWIRE_ENGINE_SHARD_H
+
+#include "alloc/chunk.h"
+#include "alloc/message.h"
+#include "alloc/slab.h"
+#include "engine/broker.h"
+#include "engine/route/loopback.h"
+#include "engine/session/session_table.h"
+#include "engine/stats.h"
+#include "engine/timer.h"
+#include "router/retained.h"
+#include "router/subscribers.h"
+
+/* Events taken from the ring per turn. */
+#define SHARD_EVENTS_MAX 512
+
+/* What the timers of a shard's wheel are for. */
+enum timer_kind {
+    TIMER_CONNECTION, /* CONNECT deadline, keep-alive, or the end of a closing connection */
+    TIMER_SESSION,    /* Session Expiry Interval */
+    TIMER_WILL,       /* Will Delay Interval */
+    TIMER_HOUSEKEEPING,
+};
+
+struct connection;
+struct session;
+struct replay;
+struct share_group;
+struct gathered;
+struct gathered_identifier;
+
+#define SHARD_REPLAY_BUCKETS 256
+
+struct shard {
+    unsigned number;
+    struct broker *broker;
+    struct io *io;
+    const struct config *config; /* as of this turn */
+    struct budget_account *account;
+    enum budget_level pressure;
+    uint64_t now_ms;
+    bool congested;              /* publishers are held: too much is under way already */
+    bool stopping;
+    bool gather;                 /* the last turn was busy: the next wait may hold back to collect more */
+
+    struct timer_wheel wheel;
+    struct timer housekeeping;
+    bool timers_behind;
+
+    struct slab connections;
+    struct slab sessions;
+    struct slab subscriptions;
+    struct slab deliveries;
+    struct chunk_pool chunks;
+
+    struct connection *all_connections; /* list, for shutdown and reload */
+    struct connection *dirty;           /* have output to send */
+    struct connection *held_first, *held_last; /* do not read: see connection_hold() */
+    struct session_table session_table;
+    uint64_t session_serial;            /* the last session identity given */
+    uint64_t gather_stamp;
+
+    struct match_cache *matches;
+    struct subscribers subscribers;
+    struct share_group **share_groups_by_filter; /* this shard is their home */
+    uint32_t share_groups_by_filter_count;
+    struct share_group **share_groups_by_text;
+    uint32_t share_group_buckets, share_group_count;
+
+    struct retained *retained;
+    struct replay *replays;             /* runnable walks for subscribers anywhere */
+    struct replay *replay_buckets[SHARD_REPLAY_BUCKETS]; /* all walks, by who asked */
+    uint32_t replay_serial;             /* the last one given to a walk that this shard asked for */
+    uint32_t share_serial;              /* the last one given to a share group here */
+    uint32_t suback_serial;
+    uint64_t turn;
+    struct loopback loopback;           /* parcels to ourselves */
+    struct gathered *gathered;          /* scratch of route.c */
+    uint32_t gathered_room;
+    uint32_t gathered_count;
+    struct gathered_identifier *gathered_identifiers;
+    uint32_t gathered_identifiers_room, gathered_identifiers_count;
+    uint8_t *scratch;                   /* SHARD_SCRATCH_BYTES */
+
+    uint64_t stop_deadline_ms;
+    void *observer;                     /* shard 0: engine/observe/sys.c */
+    struct stats stats;
+};
+
+/* Working space for one property block; what does not fit into it is refused as Quota exceeded. */
+#define SHARD_SCRATCH_BYTES (256u * 1024)
+
+struct shard *shard_open(struct broker *broker, unsigned number, char *error, size_t error_size);
+void shard_close(struct shard **shard);
+
+/* By the shard's own thread. 0 or -errno. */
+int shard_enter(struct shard *shard);
+/* One turn. `may_wait`: sleep until there is something to do. False once the shard has stopped. */
+bool shard_turn(struct shard *shard, bool may_wait);
+void shard_leave(struct shard *shard);
+
+/* True if a turn would find work without waiting; the earliest time at which there is work for sure (UINT64_MAX: none). For drivers that own the clock. */
+bool shard_busy(const struct shard *shard);
+uint64_t shard_next_ms(const struct shard *shard);
+
+/* Gives a reference back, and a borrowed message to its shard. */
+void shard_message_unref(struct shard *shard, struct message **message);
+
+#endif

@@ -1,0 +1,27 @@
+#include "engine/stats.h"
+
+#include <assert.h>
+
+const char *
+stats_drop_name(enum drop_reason reason)
+{
+    static const char *const names[DROP_REASONS] = {
+        [DROP_OUTPUT_FULL] = "output full",
+        [DROP_QUEUE_FULL] = "queue full",
+        [DROP_MEMORY] = "memory",
+        [DROP_EXPIRED] = "expired",
+        [DROP_TOO_LARGE] = "too large",
+        [DROP_SESSION_ENDED] = "session ended",
+        [DROP_OFFLINE_QOS0] = "offline qos0",
+        [DROP_SHARE_EMPTY] = "share empty",
+        [DROP_RETAINED_LIMIT] = "retained limit",
+        [DROP_CONNECTION_LIMIT] = "connection limit",
+        [DROP_CONNECT_TIMEOUT] = "connect timeout",
+        [DROP_BAD_INPUT] = "bad input",
+        [DROP_ACCEPT_FAILED] = "accept failed",
+        [DROP_SUBSCRIPTION_LIMIT] = "subscription limit",
+        [DROP_KEEP_ALIVE] = "keep-alive",
+    };
+    assert(reason < DROP_REASONS);
+    return names[reason];
+}

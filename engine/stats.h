@@ -1,0 +1,76 @@
+/*
+ * stats: what one shard has counted. Written by its own thread, read by whoever reports.
+ *
+ * Counters only grow, gauges go both ways. Plain relaxed loads and stores: one writer each, so no read-modify-write is needed.
+ */
+#ifndef TIDEWIRE_ENGINE_STATS_H
+#define TIDEWIRE_ENGINE_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Why something was not delivered, not kept or not admitted; names in stats_drop_name(). */
+enum drop_reason {
+    DROP_OUTPUT_FULL,        /* QoS 0 to a slow subscriber */
+    DROP_QUEUE_FULL,         /* a session's queue at its limit */
+    DROP_MEMORY,             /* the memory limit, or out of memory */
+    DROP_EXPIRED,            /* Message Expiry Interval */
+    DROP_TOO_LARGE,          /* the receiver's Maximum Packet Size */
+    DROP_SESSION_ENDED,      /* still owed when the session ended */
+    DROP_OFFLINE_QOS0,       /* QoS 0 to a session that is not connected */
+    DROP_SHARE_EMPTY,        /* a shared subscription without a member that can take it */
+    DROP_RETAINED_LIMIT,     /* retained messages at their limit */
+    DROP_CONNECTION_LIMIT,   /* connections refused at a limit */
+    DROP_CONNECT_TIMEOUT,    /* CONNECT not complete in time */
+    DROP_BAD_INPUT,          /* malformed or forbidden packets: the connection was closed */
+    DROP_ACCEPT_FAILED,      /* out of descriptors */
+    DROP_SUBSCRIPTION_LIMIT, /* subscriptions refused at a limit */
+    DROP_KEEP_ALIVE,         /* connections silent for 1.5 keep-alives */
+    DROP_REASONS,
+};
+
+struct stats {
+    _Atomic uint64_t bytes_received, bytes_sent;
+    _Atomic uint64_t packets_received, packets_sent;
+    _Atomic uint64_t publish_received, publish_sent;
+    _Atomic uint64_t publish_bytes_received, publish_bytes_sent;
+    _Atomic uint64_t connects, disconnects, expired_sessions, takeovers;
+    _Atomic uint64_t sockets;      /* gauges from here */
+    _Atomic uint64_t connected, sessions, subscriptions, shared_subscriptions;
+    _Atomic uint64_t connected_maximum;
+    _Atomic uint64_t queued_messages, queued_bytes, inflight_messages;
+    _Atomic uint64_t retained_messages, retained_bytes;
+    _Atomic uint64_t match_memo, match_cached, match_computed;
+    _Atomic uint64_t memory_bytes;
+    _Atomic uint64_t turns, held_connections;
+    _Atomic uint64_t drops[DROP_REASONS];
+};
+
+static inline void
+stats_add(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
+static inline void
+stats_sub(_Atomic uint64_t *gauge, uint64_t by)
+{
+    atomic_store_explicit(gauge, atomic_load_explicit(gauge, memory_order_relaxed) - by, memory_order_relaxed);
+}
+
+static inline uint64_t
+stats_get(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static inline void
+stats_set(_Atomic uint64_t *gauge, uint64_t value)
+{
+    atomic_store_explicit(gauge, value, memory_order_relaxed);
+}
+
+/* The reason's name as it stands in $SYS topics. */
+const char *stats_drop_name(enum drop_reason reason);
+
+#endif

@@ -1,0 +1,800 @@
+/* The configuration: what each kind of line means, and that nothing is passed over in silence. */
+#include "engine/config/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "engine/config/option_table.h"
+
+static char error[512];
+
+static struct config *
+parse(const char *text)
+{
+    return config_parse_text(text, strlen(text), "test.conf", true, error, sizeof error);
+}
+
+static struct config *
+accept(const char *text)
+{
+    struct config *config = parse(text);
+    if (config == NULL) {
+        fail_msg("%s", error);
+    }
+    config_check(config);
+    return config;
+}
+
+/* Parses a text that must be refused with a line that has `part` in it. */
+static void
+refuse(const char *text, const char *part)
+{
+    struct config *config = parse(text);
+    if (config != NULL) {
+        fail_msg("accepted: %.200s", text);
+    }
+    if (strstr(error, part) == NULL) {
+        fail_msg("'%s' is not in '%s'", part, error);
+    }
+    assert_null(strchr(error, '\n'));
+}
+
+static bool
+warns(const struct config *config, const char *part)
+{
+    for (unsigned i = 0; i < config->warning_count; i++) {
+        if (strstr(config->warnings[i], part) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- defaults */
+
+static void
+default_is_loopback_port_1883_anonymous(void **state)
+{
+    (void)state;
+    struct config *config = config_default();
+    assert_int_equal(config->listener_count, 1);
+    assert_int_equal(config->listeners[0].port, 1883);
+    assert_string_equal(config->listeners[0].host, "127.0.0.1");
+    assert_true(config->listeners[0].loopback);
+    assert_int_equal(config->listeners[0].max_qos, 2);
+    assert_int_equal(config->listeners[0].max_connections, 0);
+    assert_true(config->allow_anonymous);
+    assert_false(config->allow_anonymous_set);
+    assert_string_equal(config->auto_id_prefix, "auto-");
+    assert_int_equal(config->persistent_client_expiration_s, 14 * 86400);
+    assert_int_equal(config->max_inflight_messages, 100);
+    assert_int_equal(config->max_packet_size, 2000000);
+    assert_int_equal(config->log_destinations, CONFIG_LOG_TO_STDERR);
+    assert_int_equal(config->log_types, CONFIG_LOG_ERROR | CONFIG_LOG_WARNING | CONFIG_LOG_NOTICE | CONFIG_LOG_INFORMATION);
+    assert_true(config->memory_limit > 16 << 20);
+    config_free(&config);
+    assert_null(config);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- grammar */
+
+static void
+blank_lines_comments_and_crlf_are_no_options(void **state)
+{
+    (void)state;
+    struct config *config = accept("# a comment\r\n\r\n   \nsys_interval   30\r\nmax_keepalive 60\n\n  shards 2");
+    assert_int_equal(config->sys_interval_s, 30);
+    assert_int_equal(config->max_keepalive_s, 60);
+    assert_int_equal(config->shards, 2);
+    assert_int_equal(config->warning_count, 0);
+    config_free(&config);
+}
+
+static void
+comment_counts_only_in_the_first_column(void **state)
+{
+    (void)state;
+    refuse(" # indented", "test.conf:1: a comment starts in the first column");
+    struct config *config = accept("sys_interval 30 # as Mosquitto, what follows a value is dropped\nlog_timestamp_format %H#%M\n");
+    assert_int_equal(config->sys_interval_s, 30);
+    assert_string_equal(config->log_timestamp_format, "%H#%M");
+    assert_int_equal(config->warning_count, 0);
+    config_free(&config);
+
+    config = accept("sys_interval 30 seconds\n");
+    assert_true(warns(config, "test.conf:1: option 'sys_interval': 'seconds' after the value is ignored"));
+    config_free(&config);
+}
+
+static void
+unknown_option_is_refused_with_the_nearest_name(void **state)
+{
+    (void)state;
+    refuse("sys_interval 1\n\nmax_conections 5\n", "test.conf:3: unknown option 'max_conections'; did you mean 'max_connections'?");
+    refuse("listner 1883\n", "did you mean 'listener'?");
+    refuse("frobnicate_the_broker 1\n", "unknown option 'frobnicate_the_broker'");
+    refuse("sys_interval\t30\n", "not by a tab");
+    refuse("bad\x01name 1\n", "unknown option 'bad?name'");
+}
+
+static void
+missing_and_wrong_values_are_refused(void **state)
+{
+    (void)state;
+    refuse("sys_interval\n", "test.conf:1: option 'sys_interval' needs a value");
+    refuse("sys_interval   \n", "needs a value");
+    refuse("sys_interval often\n", "needs a number, not 'often'");
+    refuse("sys_interval 12x\n", "needs a number, not '12x'");
+    refuse("sys_interval 65536\n", "65536 is not between 0 and 65535");
+    refuse("sys_interval -1\n", "-1 is not between");
+    refuse("sys_interval 99999999999999999999\n", "is not between");
+    refuse("queue_qos0_messages yes\n", "is true or false, not 'yes'");
+    refuse("pid_file \n", "option 'pid_file' needs a value");
+    refuse("pid_file /tmp/\xff\n", "not UTF-8");
+}
+
+static void
+numbers_follow_c(void **state)
+{
+    (void)state;
+    struct config *config = accept("sys_interval 0x10\nmax_keepalive 010\n");
+    assert_int_equal(config->sys_interval_s, 16);
+    assert_int_equal(config->max_keepalive_s, 8);
+    config_free(&config);
+}
+
+static void
+last_value_wins(void **state)
+{
+    (void)state;
+    struct config *config = accept("sys_interval 1\nsys_interval 2\nauto_id_prefix one\nauto_id_prefix  two words \n");
+    assert_int_equal(config->sys_interval_s, 2);
+    assert_string_equal(config->auto_id_prefix, "two words");
+    config_free(&config);
+}
+
+static void
+long_lines_are_bounded(void **state)
+{
+    (void)state;
+    size_t size = 70000;
+    char *text = malloc(size + 1);
+    memset(text, 'a', size);
+    text[size] = '\0';
+    refuse(text, "longer than 65536 bytes");
+    memcpy(text, "pid_file ", 9);
+    text[65536] = '\n';
+    text[65537] = '\0';
+    struct config *config = accept(text);
+    assert_int_equal(strlen(config->pid_file), 65536 - 9);
+    config_free(&config);
+    free(text);
+}
+
+static void
+nul_byte_is_refused(void **state)
+{
+    (void)state;
+    assert_null(config_parse_text("shards 1\0\n", 10, "test.conf", false, error, sizeof error));
+    assert_non_null(strstr(error, "NUL byte"));
+}
+
+static void
+error_is_cut_to_the_callers_room(void **state)
+{
+    (void)state;
+    char small[8];
+    assert_null(config_parse_text("what 1", 6, "test.conf", false, small, sizeof small));
+    assert_string_equal(small, "test.co");
+    assert_null(config_parse_text("what 1", 6, "test.conf", false, NULL, 0));
+}
+
+/* ------------------------------------------------------------------------------------------------------------ listeners */
+
+static void
+listener_options_belong_to_the_last_listener(void **state)
+{
+    (void)state;
+    struct config *config = accept("allow_anonymous true\n"
+                                   "listener 1884 127.0.0.1\nmax_connections 10\nmax_topic_alias 3\n"
+                                   "listener 1885\nmax_connections -1\nmax_qos 1\nsocket_domain ipv6\nmax_topic_alias_broker 0\n"
+                                   "listener 1886 ::1 # with a comment\nmaximum_qos 0\nprotocol mqtt\n");
+    assert_int_equal(config->listener_count, 3);
+    assert_int_equal(config->listeners[0].port, 1884);
+    assert_string_equal(config->listeners[0].host, "127.0.0.1");
+    assert_false(config->listeners[0].loopback);
+    assert_int_equal(config->listeners[0].max_connections, 10);
+    assert_int_equal(config->listeners[0].max_topic_alias, 3);
+    assert_int_equal(config->listeners[0].max_topic_alias_broker, 10);
+    assert_null(config->listeners[1].host);
+    assert_int_equal(config->listeners[1].max_connections, 0);
+    assert_int_equal(config->listeners[1].max_qos, 1);
+    assert_true(config->listeners[1].ipv6_only);
+    assert_int_equal(config->listeners[1].max_topic_alias_broker, 0);
+    assert_string_equal(config->listeners[2].host, "::1");
+    assert_int_equal(config->listeners[2].max_qos, 0);
+    assert_string_equal(config->listeners[1].file, "test.conf");
+    assert_int_equal(config->listeners[1].line, 5);
+    assert_int_equal(config->warning_count, 0);
+    config_free(&config);
+}
+
+static void
+port_and_bind_address_make_the_default_listener(void **state)
+{
+    (void)state;
+    struct config *config = accept("max_connections 7\nbind_address 192.0.2.1\nport 1999\nallow_anonymous true\n");
+    assert_int_equal(config->listener_count, 1);
+    assert_int_equal(config->listeners[0].port, 1999);
+    assert_string_equal(config->listeners[0].host, "192.0.2.1");
+    assert_int_equal(config->listeners[0].max_connections, 7);
+    assert_false(config->listeners[0].loopback);
+    config_free(&config);
+
+    config = accept("port 1999\nlistener 2000\nallow_anonymous true\n");
+    assert_int_equal(config->listener_count, 2);
+    assert_int_equal(config->listeners[0].port, 1999);
+    assert_int_equal(config->listeners[1].port, 2000);
+    config_free(&config);
+}
+
+static void
+options_before_any_listener_stay_on_loopback(void **state)
+{
+    (void)state;
+    struct config *config = accept("max_connections 7\nmax_qos 1\n");
+    assert_int_equal(config->listener_count, 1);
+    assert_true(config->listeners[0].loopback);
+    assert_int_equal(config->listeners[0].max_connections, 7);
+    assert_int_equal(config->listeners[0].max_qos, 1);
+    config_free(&config);
+
+    config = accept("max_connections 7\nlistener 1884\nallow_anonymous true\n");
+    assert_int_equal(config->listener_count, 2);
+    assert_true(warns(config, "because 'max_connections' comes before the first 'listener'"));
+    config_free(&config);
+}
+
+static void
+wrong_listeners_are_refused(void **state)
+{
+    (void)state;
+    refuse("listener\n", "needs a port");
+    refuse("listener mqtt\n", "needs a number, not 'mqtt'");
+    refuse("listener 65536\n", "not between 1 and 65535");
+    refuse("listener 0 /run/tidewire.sock\n", "a Unix socket) is not supported yet");
+    refuse("max_topic_alias 5\nlistener 1883\n", "put it after a 'listener' line");
+    refuse("listener 1883\nprotocol websockets\n", "test.conf:2: option 'protocol websockets' is not supported yet");
+    refuse("listener 1883\nsocket_domain ipv5\n", "is ipv4 or ipv6");
+    refuse("listener 1883\nmax_qos 3\n", "3 is not between 0 and 2");
+    refuse("allow_anonymous true\nlistener 1883\nlistener 1884\nlistener 1883\n", "test.conf:4: port 1883 on all interfaces is listened on already by test.conf:2");
+    refuse("bind_address ::1\nbind_address ::1\n", "given twice");
+}
+
+static void
+seventeenth_listener_is_refused(void **state)
+{
+    (void)state;
+    char text[1024] = "allow_anonymous true\n";
+    for (unsigned i = 0; i < CONFIG_LISTENERS_MAX; i++) {
+        snprintf(text + strlen(text), sizeof text - strlen(text), "listener %u\n", 2000 + i);
+    }
+    struct config *config = accept(text);
+    assert_int_equal(config->listener_count, CONFIG_LISTENERS_MAX);
+    config_free(&config);
+
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof text - used, "listener 3000\n");
+    refuse(text, "more than 16 listeners");
+    snprintf(text + used, sizeof text - used, "port 3000\n");
+    refuse(text, "more than 16 listeners");
+}
+
+/* -------------------------------------------------------------------------------------------------------- who may come in */
+
+static void
+listener_without_allow_anonymous_is_refused(void **state)
+{
+    (void)state;
+    refuse("sys_interval 5\nlistener 1883\n", "test.conf:2: the listener on port 1883 would keep everyone out");
+    refuse("port 1883\n", "has to say 'allow_anonymous true'");
+    refuse("listener 1883\nallow_anonymous false\n", "test.conf:2: 'allow_anonymous false' would keep everyone out");
+    refuse("allow_anonymous false\n", "authentication (password files, TLS) is not there yet");
+}
+
+static void
+listener_allow_anonymous_speaks_for_its_listener(void **state)
+{
+    (void)state;
+    struct config *config = accept("listener 1883\nlistener_allow_anonymous true\n");
+    assert_true(config->allow_anonymous);
+    config_free(&config);
+    refuse("listener 1883\nlistener_allow_anonymous true\nlistener 1884\n", "test.conf:3: the listener on port 1884");
+    refuse("allow_anonymous true\nlistener 1883\nlistener_allow_anonymous false\n", "test.conf:2: the listener on port 1883");
+    refuse("listener_allow_anonymous true\n", "put it after a 'listener' line");
+}
+
+/* ----------------------------------------------------------------------------------------------------- what is not there */
+
+static void
+what_is_not_supported_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "password_file /etc/p", "acl_file /etc/a", "psk_file /etc/p", "psk_hint h", "cafile c", "capath c", "certfile c", "keyfile k",
+        "tls_version tlsv1.2", "tls_engine e", "ciphers_tls1.3 x", "require_certificate true", "use_identity_as_username true",
+        "plugin /x.so", "plugin_opt_some_thing 1", "auth_plugin /x.so", "auth_opt_db 1", "per_listener_settings true", "clientid_prefixes a",
+        "bind_interface eth0", "mount_point a/", "persistence true", "connection bridge", "address 192.0.2.1", "topic # both",
+        "bridge_cafile c", "remote_username u", "enable_proxy_protocol 2", "message_size_limit 100", "http_dir /var/www",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char text[128], name[64];
+        snprintf(text, sizeof text, "%s\n", names[i]);
+        snprintf(name, sizeof name, "option '%.*s", (int)strcspn(names[i], " "), names[i]);
+        refuse(text, name);
+        refuse(text, "is not supported: ");
+    }
+}
+
+static void
+switching_off_what_is_not_there_is_accepted(void **state)
+{
+    (void)state;
+    struct config *config = accept("persistence false\nper_listener_settings false\nrequire_certificate false\nuse_username_as_clientid 0\n"
+                                   "message_size_limit 0\n");
+    assert_int_equal(config->warning_count, 0);
+    config_free(&config);
+}
+
+static void
+what_makes_no_difference_is_accepted_with_a_warning(void **state)
+{
+    (void)state;
+    struct config *config = accept("set_tcp_nodelay true\nautosave_interval 1800\nlog_type websockets\npersistence_location /var/lib/\n");
+    assert_int_equal(config->warning_count, 4);
+    assert_true(warns(config, "test.conf:1: option 'set_tcp_nodelay' is ignored: TCP_NODELAY is always set"));
+    config_free(&config);
+}
+
+static void
+warnings_are_bounded(void **state)
+{
+    (void)state;
+    char text[4096] = "";
+    for (unsigned i = 0; i < 100; i++) {
+        strcat(text, "set_tcp_nodelay true\n");
+    }
+    struct config *config = accept(text);
+    assert_int_equal(config->warning_count, CONFIG_WARNINGS_MAX);
+    assert_true(warns(config, "and more"));
+    config_free(&config);
+}
+
+static void
+every_row_of_the_table_keeps_its_invariants(void **state)
+{
+    (void)state;
+    option_table_check();
+    assert_null(option_find("no_such_option"));
+    assert_null(option_find("auth_op"));
+    assert_string_equal(option_find("auth_opt_anything")->name, "auth_opt_");
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- values */
+
+static void
+durations_have_mosquittos_units(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t seconds;
+    } rows[] = {{"90s", 90}, {"1h", 3600}, {"14d", 1209600}, {"2w", 1209600}, {"2m", 5184000}, {"1y", 31536000}, {"never", 0}, {"136y", 4288896000u}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "persistent_client_expiration %s\n", rows[i].text);
+        struct config *config = accept(text);
+        assert_int_equal(config->persistent_client_expiration_s, rows[i].seconds);
+        config_free(&config);
+    }
+    static const char *const wrong[] = {"14", "d", "0d", "-1d", "1x", "1dd", "137y", "99999999999999999999y", ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "persistent_client_expiration %s\n", wrong[i]);
+        refuse(text, "persistent_client_expiration");
+    }
+}
+
+static void
+negative_limits_mean_none(void **state)
+{
+    (void)state;
+    struct config *config = accept("global_max_connections -1\nglobal_max_clients -1\nmax_inflight_messages 0\nmax_queued_messages -1\n"
+                                   "max_connections -1\nmax_inflight_bytes -5\n");
+    assert_int_equal(config->max_connections_total, 0);
+    assert_int_equal(config->max_sessions, 0);
+    assert_int_equal(config->max_inflight_messages, 65535);
+    assert_int_equal(config->max_queued_messages, 0);
+    assert_int_equal(config->listeners[0].max_connections, 0);
+    config_free(&config);
+}
+
+static void
+packet_sizes_have_their_bounds(void **state)
+{
+    (void)state;
+    refuse("max_packet_size 19\n", "19 is not between 20");
+    struct config *config = accept("max_packet_size 999999999999\n");
+    assert_int_equal(config->max_packet_size, 268435460);
+    assert_true(warns(config, "is taken as 268435460"));
+    config_free(&config);
+
+    config = accept("max_packet_size 1000\n");
+    assert_int_equal(config->max_connect_packet_size, 1000);
+    config_free(&config);
+}
+
+static void
+retain_expiry_is_in_minutes(void **state)
+{
+    (void)state;
+    struct config *config = accept("retain_expiry_interval 5\n");
+    assert_int_equal(config->retain_expiry_interval_s, 300);
+    config_free(&config);
+    refuse("retain_expiry_interval 0\n", "not between 1");
+}
+
+static void
+log_options_add_up_and_none_starts_over(void **state)
+{
+    (void)state;
+    struct config *config = accept("log_type error\nlog_type subscribe\nlog_dest syslog\nlog_dest file  /tmp/a log\nlog_dest topic\nlog_facility 5\n");
+    assert_int_equal(config->log_types, CONFIG_LOG_ERROR | CONFIG_LOG_SUBSCRIBE);
+    assert_int_equal(config->log_destinations, CONFIG_LOG_TO_SYSLOG | CONFIG_LOG_TO_FILE | CONFIG_LOG_TO_TOPIC);
+    assert_string_equal(config->log_file, "/tmp/a log");
+    assert_int_equal(config->log_facility, LOG_LOCAL5);
+    config_free(&config);
+
+    config = accept("log_type all\nlog_dest stdout\nlog_dest none\n");
+    assert_true(config->log_types & CONFIG_LOG_INTERNAL);
+    assert_int_equal(config->log_destinations, 0);
+    config_free(&config);
+
+    config = accept("log_type none\nlog_type error\nlog_dest none\nlog_dest stdout\n");
+    assert_int_equal(config->log_types, CONFIG_LOG_ERROR);
+    assert_int_equal(config->log_destinations, CONFIG_LOG_TO_STDOUT);
+    config_free(&config);
+
+    refuse("log_type everything\n", "not 'everything'");
+    refuse("log_dest dlt\n", "not 'dlt'");
+    refuse("log_dest file\n", "needs a value");
+    refuse("log_dest file /tmp/a\nlog_dest file /tmp/b\n", "given twice");
+    refuse("log_facility 8\n", "8 is not between 0 and 7");
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- files */
+
+static char folder[] = "/tmp/tidewire-config-XXXXXX";
+
+static void
+write_file(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int
+make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder + strlen(folder) - 6, "XXXXXX");
+    return mkdtemp(folder) == NULL;
+}
+
+static int
+remove_folder(void **state)
+{
+    (void)state;
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+static const char *
+path_of(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static struct config *
+accept_including(const char *before, const char *after)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "%sinclude_dir %s\n%s", before, folder, after);
+    return accept(text);
+}
+
+static void
+include_dir_reads_conf_files_in_order(void **state)
+{
+    (void)state;
+    write_file("b.conf", "auto_id_prefix b\nsys_interval 1\n");
+    write_file("B.conf", "auto_id_prefix B\nmax_keepalive 11\n");
+    write_file("A.conf", "auto_id_prefix A\nsys_interval 2\nmax_keepalive 12\n");
+    write_file("ignored.txt", "nonsense\n");
+    write_file(".conf", "nonsense\n");
+    struct config *config = accept_including("", "");
+    assert_string_equal(config->auto_id_prefix, "b");
+    assert_int_equal(config->sys_interval_s, 1);
+    assert_int_equal(config->max_keepalive_s, 11);
+    config_free(&config);
+}
+
+static void
+listener_of_an_included_file_ends_with_it(void **state)
+{
+    (void)state;
+    write_file("a.conf", "listener 1885\nmax_connections 5\n");
+    struct config *config = accept_including("allow_anonymous true\nlistener 1884\n", "max_connections 4\n");
+    assert_int_equal(config->listener_count, 2);
+    assert_int_equal(config->listeners[0].max_connections, 4);
+    assert_int_equal(config->listeners[1].max_connections, 5);
+    assert_string_equal(config->listeners[1].file, path_of("a.conf"));
+    config_free(&config);
+}
+
+static void
+error_in_an_included_file_names_it(void **state)
+{
+    (void)state;
+    char text[512];
+    write_file("a.conf", "\nnonsense 1\n");
+    snprintf(text, sizeof text, "include_dir %s\n", folder);
+    refuse(text, path_of("a.conf:2: unknown option 'nonsense'"));
+    write_file("a.conf", text);
+    refuse(text, "works only in the main configuration file");
+    refuse("include_dir /nonexistent\n", "test.conf:1: option 'include_dir': cannot read '/nonexistent': No such file");
+}
+
+/* ----------------------------------------------------------------------------------------------------------- command line */
+
+static enum config_outcome
+arguments(struct config **config, const char *a, const char *b, const char *c, const char *d)
+{
+    char *argv[] = {(char *)(uintptr_t)"tidewire", (char *)(uintptr_t)a, (char *)(uintptr_t)b, (char *)(uintptr_t)c, (char *)(uintptr_t)d, NULL};
+    int argc = 1;
+    while (argv[argc] != NULL) {
+        argc++;
+    }
+    return config_from_arguments(argc, argv, config);
+}
+
+static void
+command_line_ports_are_loopback(void **state)
+{
+    (void)state;
+    struct config *config;
+    assert_int_equal(arguments(&config, "-p", "2000", "--port", "2001"), CONFIG_RUN);
+    assert_int_equal(config->listener_count, 2);
+    assert_int_equal(config->listeners[0].port, 2000);
+    assert_int_equal(config->listeners[1].port, 2001);
+    assert_true(config->listeners[1].loopback);
+    config_free(&config);
+}
+
+static void
+switches_are_read(void **state)
+{
+    (void)state;
+    struct config *config;
+    assert_int_equal(arguments(&config, "-v", "-d", NULL, NULL), CONFIG_RUN);
+    assert_true(config->verbose);
+    assert_true(config->daemonize);
+    assert_true(config->log_types & CONFIG_LOG_DEBUG);
+    config_free(&config);
+}
+
+static void
+configured_listener_beats_command_line_port(void **state)
+{
+    (void)state;
+    write_file("main", "listener 1884\nallow_anonymous true\nlog_type error\n");
+    struct config *config;
+    assert_int_equal(arguments(&config, "-c", path_of("main"), "-p", "2000"), CONFIG_RUN);
+    assert_int_equal(config->listener_count, 1);
+    assert_int_equal(config->listeners[0].port, 1884);
+    assert_true(warns(config, "-p is ignored"));
+    config_free(&config);
+}
+
+static void
+wrong_arguments_are_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[][4] = {
+        {"--frobnicate"}, {"-c"},          {"-p"},           {"-p", "0"},     {"-p", "65536"},          {"-p", "12x"},
+        {"-p", ""},       {"-p", "1", "-p", "1"}, {"-c", "/nonexistent"}, {"-c", "/tmp"}, {"-c", "a", "-c", "b"}, {"extra"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config *config;
+        assert_int_equal(arguments(&config, rows[i][0], rows[i][1], rows[i][2], rows[i][3]), CONFIG_EXIT_ERROR);
+        assert_null(config);
+    }
+}
+
+static void
+help_version_and_test_end_well(void **state)
+{
+    (void)state;
+    struct config *config;
+    assert_int_equal(arguments(&config, "--help", NULL, NULL, NULL), CONFIG_EXIT_OK);
+    assert_int_equal(arguments(&config, "--version", NULL, NULL, NULL), CONFIG_EXIT_OK);
+    write_file("main", "set_tcp_nodelay true\n");
+    assert_int_equal(arguments(&config, "--test-config", "-c", path_of("main"), NULL), CONFIG_EXIT_OK);
+    assert_null(config);
+    write_file("main", "nonsense\n");
+    assert_int_equal(arguments(&config, "--test-config", "-c", path_of("main"), NULL), CONFIG_EXIT_ERROR);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- reload */
+
+static void
+reload_reads_the_file_again(void **state)
+{
+    (void)state;
+    struct config *old, *new;
+    write_file("main", "sys_interval 5\nshards 2\nmax_qos 1\n");
+    assert_int_equal(arguments(&old, "-c", path_of("main"), "-p", "2000"), CONFIG_RUN);
+
+    write_file("main", "sys_interval 6\nshards 3\nmax_qos 2\n");
+    new = config_reload(old, error, sizeof error);
+    assert_non_null(new);
+    assert_int_equal(new->sys_interval_s, 6);
+    assert_int_equal(new->listeners[0].port, 2000);
+    assert_true(warns(new, "option 'shards' was changed; that takes a restart"));
+    assert_true(warns(new, "option 'max_qos' was changed"));
+    assert_int_equal(new->warning_count, 2);
+    config_free(&new);
+
+    write_file("main", "listener 1884\nallow_anonymous true\nshards 2\n");
+    new = config_reload(old, error, sizeof error);
+    assert_true(warns(new, "the listeners were changed; that takes a restart"));
+    config_free(&new);
+    config_free(&old);
+}
+
+static void
+reload_of_a_wrong_file_says_why(void **state)
+{
+    (void)state;
+    struct config *old;
+    write_file("main", "sys_interval 5\n");
+    assert_int_equal(arguments(&old, "-c", path_of("main"), NULL, NULL), CONFIG_RUN);
+    write_file("main", "sys_interval x\n");
+    assert_null(config_reload(old, error, sizeof error));
+    assert_non_null(strstr(error, "main:1: option 'sys_interval' needs a number"));
+    assert_int_equal(old->sys_interval_s, 5);
+    config_free(&old);
+}
+
+static void
+reload_without_a_file_gives_the_same(void **state)
+{
+    (void)state;
+    struct config *old;
+    assert_int_equal(arguments(&old, "-p", "2000", NULL, NULL), CONFIG_RUN);
+    struct config *new = config_reload(old, error, sizeof error);
+    assert_int_equal(new->listeners[0].port, 2000);
+    assert_int_equal(new->warning_count, 0);
+    config_free(&new);
+    config_free(&old);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- README */
+
+/* README.md lies two folders above this file. */
+static char *
+read_readme(void)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s", __FILE__);
+    for (int i = 0; i < 3; i++) {
+        char *slash = strrchr(path, '/');
+        if (slash == NULL) {
+            return NULL;
+        }
+        *slash = '\0';
+    }
+    strcat(path, "/README.md");
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return NULL;
+    }
+    char *text = calloc(1, 1 << 20);
+    size_t size = fread(text, 1, (1 << 20) - 1, file);
+    text[size] = '\0';
+    fclose(file);
+    return text;
+}
+
+static void
+readme_names_every_option_that_works(void **state)
+{
+    (void)state;
+    char *readme = read_readme();
+    if (readme == NULL) {
+        skip();
+    }
+    size_t count;
+    const struct option *rows = option_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        char name[80];
+        snprintf(name, sizeof name, "`%s`", rows[i].name);
+        if (rows[i].kind <= OPTION_SPECIAL && strstr(readme, name) == NULL) {
+            fail_msg("README.md does not name %s", name);
+        }
+    }
+    free(readme);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(default_is_loopback_port_1883_anonymous),
+        cmocka_unit_test(blank_lines_comments_and_crlf_are_no_options),
+        cmocka_unit_test(comment_counts_only_in_the_first_column),
+        cmocka_unit_test(unknown_option_is_refused_with_the_nearest_name),
+        cmocka_unit_test(missing_and_wrong_values_are_refused),
+        cmocka_unit_test(numbers_follow_c),
+        cmocka_unit_test(last_value_wins),
+        cmocka_unit_test(long_lines_are_bounded),
+        cmocka_unit_test(nul_byte_is_refused),
+        cmocka_unit_test(error_is_cut_to_the_callers_room),
+        cmocka_unit_test(listener_options_belong_to_the_last_listener),
+        cmocka_unit_test(port_and_bind_address_make_the_default_listener),
+        cmocka_unit_test(options_before_any_listener_stay_on_loopback),
+        cmocka_unit_test(wrong_listeners_are_refused),
+        cmocka_unit_test(seventeenth_listener_is_refused),
+        cmocka_unit_test(listener_without_allow_anonymous_is_refused),
+        cmocka_unit_test(listener_allow_anonymous_speaks_for_its_listener),
+        cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+        cmocka_unit_test(switching_off_what_is_not_there_is_accepted),
+        cmocka_unit_test(what_makes_no_difference_is_accepted_with_a_warning),
+        cmocka_unit_test(warnings_are_bounded),
+        cmocka_unit_test(every_row_of_the_table_keeps_its_invariants),
+        cmocka_unit_test(durations_have_mosquittos_units),
+        cmocka_unit_test(negative_limits_mean_none),
+        cmocka_unit_test(packet_sizes_have_their_bounds),
+        cmocka_unit_test(retain_expiry_is_in_minutes),
+        cmocka_unit_test(log_options_add_up_and_none_starts_over),
+        cmocka_unit_test_setup_teardown(include_dir_reads_conf_files_in_order, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(listener_of_an_included_file_ends_with_it, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(error_in_an_included_file_names_it, make_folder, remove_folder),
+        cmocka_unit_test(command_line_ports_are_loopback),
+        cmocka_unit_test(switches_are_read),
+        cmocka_unit_test_setup_teardown(configured_listener_beats_command_line_port, make_folder, remove_folder),
+        cmocka_unit_test(wrong_arguments_are_refused),
+        cmocka_unit_test_setup_teardown(help_version_and_test_end_well, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(reload_reads_the_file_again, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(reload_of_a_wrong_file_says_why, make_folder, remove_folder),
+        cmocka_unit_test(reload_without_a_file_gives_the_same),
+        cmocka_unit_test(readme_names_every_option_that_works),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
