@@ -14,6 +14,8 @@
 
 /* A backlog that a reconnect storm does not overflow: the kernel lowers it to net.core.somaxconn. */
 #define LISTEN_BACKLOG 32768
+/* Socket slots per shard when nothing is configured; the system's limit of descriptors comes first on most machines. */
+#define SOCKETS_MAX_DEFAULT (1u << 20)
 /* Passes that end everything which is still on its way between shards when they have all stopped; each hop of a parcel takes one. */
 #define FINAL_PASSES 16
 
@@ -60,7 +62,7 @@ open_shared(struct broker *broker, const struct config *config, char *error, siz
 {
     struct io_options options = {
         .shard_count = broker->shard_count,
-        .sockets_max = config->connections_per_shard_max,
+        .sockets_max = config->connections_per_shard_max ? config->connections_per_shard_max : SOCKETS_MAX_DEFAULT,
         .batch_wait_us = config->batch_wait_us,
     };
     broker->ios = io_open(&options, error, error_size);
@@ -120,6 +122,7 @@ broker_listen(struct broker *broker, char *error, size_t error_size)
             .backlog = LISTEN_BACKLOG,
         };
         for (unsigned shard = 0; shard < broker->shard_count; shard++) {
+            listener.first = shard == 0;
             int result = io_listen(io_of_shard(broker->ios, shard), &listener, i, error, error_size);
             if (result != 0) {
                 return result;

@@ -8,7 +8,6 @@
 
 /* Every packet here but PUBLISH fits: names are at most SCENARIO_NAME_ROOM. */
 #define SMALL_PACKET_ROOM 256u
-#define RECEIVE_MAXIMUM 65535u
 
 static uint8_t
 get_version(const struct client *c)
@@ -67,7 +66,8 @@ open_inflight(struct client *c, const struct connack *ack)
         ack->properties.receive_maximum < quota) {
         quota = ack->properties.receive_maximum;
     }
-    return inflight_init(&c->inflight, (uint8_t)o->qos, (uint32_t)(quota < RECEIVE_MAXIMUM ? quota : RECEIVE_MAXIMUM));
+    quota = o->inflight < quota ? o->inflight : quota;
+    return inflight_init(&c->inflight, (uint8_t)o->qos, (uint32_t)quota);
 }
 
 static void

@@ -25,6 +25,7 @@ const char options_help[] =
     "  --version 4|5        MQTT 3.1.1 or 5.0 (4)\n"
     "  --window N           deliveries in flight at most, over all publishers, counted at the subscribers (20000)\n"
     "  --burst N            messages per send of a publisher (1)\n"
+    "  --inflight N         QoS 1 and 2 messages of a publisher unacknowledged at most (65535)\n"
     "  --rate N             publishes a second over all publishers, with latency from the time each was due\n"
     "  --raw                no MQTT: bare messages of --size bytes through bench/floor\n"
     "how long\n"
@@ -66,6 +67,7 @@ static const struct option_row rows[] = {
     {"--version", VALUE_NUMBER, AT(version), 4, 5, false, true},
     {"--window", VALUE_NUMBER, AT(window), 1, 1000000000, true, false},
     {"--burst", VALUE_NUMBER, AT(burst), 1, 1000000, true, false},
+    {"--inflight", VALUE_NUMBER, AT(inflight), 1, 65535, true, true},
     {"--rate", VALUE_NUMBER, AT(rate), 1, 1000000000, true, false},
     {"--stall", VALUE_TIME, AT(stall_ns), 0, 0, true, false},
     {"--warmup", VALUE_TIME, AT(warmup_ns), 0, 0, false, false},
@@ -259,6 +261,9 @@ check_combinations(struct parse *p)
     if (o->scenario == SCENARIO_IDLE) {
         return true;
     }
+    if (given(p, "--inflight") && o->qos == 0) {
+        return refuse(p, "--inflight makes no sense with QoS 0: nothing is acknowledged");
+    }
     if (o->rate > 0 && o->burst > 1) {
         return refuse(p, "--burst makes no sense with --rate: each message has its own time");
     }
@@ -306,6 +311,7 @@ options_parse(int argc, char *const *argv, struct options *out, char *error, siz
         .size = 64,
         .window = 20000,
         .burst = 1,
+        .inflight = 65535,
         .duration_ns = UINT64_C(5000000000),
         .warmup_ns = UINT64_C(500000000),
         .stall_ns = UINT64_C(5000000000),

@@ -39,6 +39,7 @@ struct options {
     uint64_t size;   /* payload bytes */
     uint64_t window; /* deliveries in flight over all publishers */
     uint64_t burst;  /* messages per send */
+    uint64_t inflight; /* QoS 1 and 2 handshakes that a publisher may have unfinished; Receive Maximum may say less */
     uint64_t rate;   /* publishes a second over all publishers; 0 is as fast as the window allows */
     uint64_t duration_ns;
     uint64_t warmup_ns;

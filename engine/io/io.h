@@ -100,6 +100,7 @@ struct io_listener {
     const char *host;    /* name or address, NULL or "": all interfaces */
     uint16_t port;
     bool ipv4_only, ipv6_only; /* option socket_domain */
+    bool first;          /* of the shards to open it: fails with -EADDRINUSE if anybody else listens there already */
     int backlog;
 };
 

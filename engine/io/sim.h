@@ -9,7 +9,9 @@
  *     test ◄── sim_read ◄────────────── [pipe with faults] ◄── io_send
  *
  * Faults: bytes arrive in pieces of random size, at random later times but in order; a reader can be slow or stuck (then sends stay under way,
- * as with a full socket buffer); either end can be reset. A shard's io_wait() sees only what has arrived by the simulated now.
+ * as with a full socket buffer); the client can reset. A shard's io_wait() sees only what has arrived by the simulated now,
+ * and never blocks. While any delay or fragments are set the world also uses what io.h leaves open: one more IO_RECEIVED after io_receive_stop(), an IO_SENT
+ * with -ECANCELED for a send that io_close() gives up, and a later IO_CLOSED.
  *
  * Invariants
  *   S1  bytes of one direction of one connection are never reordered, lost or changed before a reset.
@@ -41,7 +43,7 @@ uint64_t sim_now_ns(const struct sim *sim);
 void sim_advance(struct sim *sim, uint64_t by_ns);
 /* The earliest time at which bytes or an event that are under way will arrive; UINT64_MAX if nothing is under way. */
 uint64_t sim_next_ns(const struct sim *sim);
-/* True if io_wait(shard) would return an event or a wake-up now. */
+/* True if io_wait(shard) would return an event or a wake-up now, or start a send that io_send() has left for it. */
 bool sim_ready(const struct sim *sim, unsigned shard);
 /* The sim's own random numbers, for tests that want to be repeatable with it. */
 uint64_t sim_random(struct sim *sim);
@@ -56,14 +58,14 @@ uint32_t sim_read(struct sim *sim, sim_connection c, void *out, uint32_t room);
 uint32_t sim_readable(const struct sim *sim, sim_connection c);
 /* The client does not read (true): at most pipe_size bytes are taken from the broker, then its sends stay under way. */
 void sim_set_stuck(struct sim *sim, sim_connection c, bool stuck);
-/* The client finishes sending; or breaks the connection: the broker sees -ECONNRESET, and bytes under way are lost. */
+/* The client finishes sending; or breaks the connection: the broker sees -ECONNRESET, and bytes that it has not received are lost. */
 void sim_finish(struct sim *sim, sim_connection c);
 void sim_reset(struct sim *sim, sim_connection c);
 /* True once the broker's side is closed or shut down and everything it sent before was read. */
 bool sim_finished(const struct sim *sim, sim_connection c);
 /* Forgets the connection (resets it first if it is open); its number may be used again. */
 void sim_free(struct sim *sim, sim_connection c);
-/* Sockets that the broker holds open, over all shards: for leak checks. */
+/* Sockets that the broker holds open, over all shards, without those on their way between two: for leak checks. */
 uint32_t sim_broker_sockets(const struct sim *sim);
 
 #endif

@@ -41,14 +41,39 @@ set_up_socket(int socket, const struct addrinfo *address, int backlog)
     return result;
 }
 
+/*
+ * -EADDRINUSE if anybody listens on the address: SO_REUSEPORT alone would let a second broker of the same user share it without a word.
+ */
 static int
-open_one(const struct addrinfo *address, int backlog)
+check_free(const struct addrinfo *address)
 {
+    int probe = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (probe < 0) {
+        return -errno;
+    }
+    int result = set_option(probe, SOL_SOCKET, SO_REUSEADDR);
+    if (result == 0 && address->ai_family == AF_INET6) {
+        result = set_option(probe, IPPROTO_IPV6, IPV6_V6ONLY);
+    }
+    if (result == 0 && bind(probe, address->ai_addr, address->ai_addrlen) < 0) {
+        result = -errno;
+    }
+    close(probe);
+    return result;
+}
+
+static int
+open_one(const struct addrinfo *address, const struct io_listener *listener)
+{
+    int free_result = listener->first ? check_free(address) : 0;
+    if (free_result < 0) {
+        return free_result;
+    }
     int opened = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
     if (opened < 0) {
         return -errno;
     }
-    int result = set_up_socket(opened, address, backlog);
+    int result = set_up_socket(opened, address, listener->backlog);
     if (result < 0) {
         close(opened);
         return result;
@@ -73,12 +98,12 @@ close_all(const int *sockets, int count)
 
 /* As listen_open, without the words. */
 static int
-open_each(const struct addrinfo *addresses, int backlog, int sockets[LISTEN_SOCKETS_MAX])
+open_each(const struct addrinfo *addresses, const struct io_listener *listener, int sockets[LISTEN_SOCKETS_MAX])
 {
     int count = 0;
     int missing = -EADDRNOTAVAIL;
     for (const struct addrinfo *a = addresses; a != NULL && count < LISTEN_SOCKETS_MAX; a = a->ai_next) {
-        int result = open_one(a, backlog);
+        int result = open_one(a, listener);
         if (result >= 0) {
             sockets[count++] = result;
         } else if (is_missing_family(result)) {
@@ -110,7 +135,7 @@ listen_open(const struct io_listener *listener, int sockets[LISTEN_SOCKETS_MAX],
         snprintf(error, error_size, "cannot listen on %s port %s: %s", host_shown, port, gai_strerror(failure));
         return failure == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL;
     }
-    int count = open_each(addresses, listener->backlog, sockets);
+    int count = open_each(addresses, listener, sockets);
     freeaddrinfo(addresses);
     if (count < 0) {
         snprintf(error, error_size, "cannot listen on %s port %s: %s", host_shown, port, strerror(-count));

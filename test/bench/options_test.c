@@ -33,7 +33,7 @@ static void
 every_option_reaches_its_field(void **state)
 {
     (void)state;
-    enum options_outcome outcome = parse("pairs --count 7 --size 100 --qos 2 --version 5 --window 700 --burst=10 --warmup 250ms "
+    enum options_outcome outcome = parse("pairs --count 7 --size 100 --qos 2 --version 5 --window 700 --burst=10 --inflight 9 --warmup 250ms "
                                          "--duration 2.5s --stall 1m --host 127.0.0.9 --port 1234 --source-addresses 3 "
                                          "--pid 5,6 --pid 7 --json -");
     assert_int_equal(outcome, OPTIONS_RUN);
@@ -44,6 +44,7 @@ every_option_reaches_its_field(void **state)
     assert_int_equal(options.version, 5);
     assert_int_equal(options.window, 700);
     assert_int_equal(options.burst, 10);
+    assert_int_equal(options.inflight, 9);
     assert_int_equal(options.warmup_ns, 250000000);
     assert_int_equal(options.duration_ns, 2500000000);
     assert_int_equal(options.stall_ns, 60000000000);
@@ -122,6 +123,7 @@ what_is_wrong_is_refused_and_named(void **state)
         {"fanout --count 500 --window 499", "--window"},
         {"pairs --size 1000000 --burst 100", "--burst"},
         {"pairs --host 192.0.2.1 --source-addresses 2", "--source-addresses"},
+        {"pairs --inflight 5", "--inflight"},
         {"idle --qos 1", "--qos"},
         {"idle --size 64", "--size"},
         {"idle --window 5", "--window"},

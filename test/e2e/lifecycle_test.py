@@ -118,21 +118,32 @@ class ConfigurationErrors(ProcessCase):
         c.ping()
         b.stop()
 
-    @differs_on_mosquitto('2.0.11 goes on with the listeners it has')
     def test_one_bad_listener_of_two_means_no_broker(self):
         """Never half a broker"""
         with socket.socket() as taken:
             taken.bind(('127.0.0.1', 0))
             taken.listen()
-            self.refused(f'listener {free_port()} 127.0.0.1\nlistener {taken.getsockname()[1]} 127.0.0.1\nallow_anonymous true\nno_such 1\n')
-            b = self.broker()
             good = free_port()
-            b.config_path.write_text(f'listener {good} 127.0.0.1\nlistener {taken.getsockname()[1]} 127.0.0.1\nallow_anonymous maybe\n')
-            done = run_once(['-c', str(b.config_path)])
-            self.assertIn(':3', done.stdout)
+            self.refused(f'listener {good} 127.0.0.1\nlistener {taken.getsockname()[1]} 127.0.0.1\nallow_anonymous true\n')
+            with self.assertRaises(OSError):
+                socket.create_connection(('127.0.0.1', good), timeout=1)
+
+    def test_two_listeners_serve_one_set_of_clients(self):
+        b, other = self.broker(), free_port()
+        b.options = [f'listener {other} 127.0.0.1']
+        b.start()
+        near = self.connected(b, 'near')
+        near.subscribe('t')
+        far = Client(other, 5)
+        self.addCleanup(far.close)
+        far.connect('far')
+        far.publish('t', 'x')
+        near.expect_publish('t', 'x')
+        b.stop()
 
 
 class Shutdown(ProcessCase):
+    @differs_on_mosquitto('2.0.11 closes without DISCONNECT')
     def test_sigterm_says_goodbye_and_exits_0(self):
         """MQTT5 3.14.2.1: 0x8B Server shutting down; older versions are just closed. MQTT5 [MQTT-3.14.0-1]"""
         b = self.started()
@@ -213,7 +224,6 @@ class Reload(ProcessCase):
         stays.expect_publish('t', 'x')
         b.stop()
 
-    @differs_on_mosquitto('2.0.11 takes up the lines before the wrong one')
     def test_wrong_file_changes_nothing_and_says_so(self):
         b = self.started('max_keepalive 50')
         before = len(b.stderr())
@@ -375,7 +385,7 @@ class Exhaustion(ProcessCase):
         b = self.started('max_connections 6')
         witnesses = self.pair(b)
         served = self.flood(b, witnesses, 8)
-        self.assertEqual(len(served) + 2, 6)
+        self.assertIn(len(served) + 2, (6, 7) if broker.ON_MOSQUITTO else (6,))  # 2.0.11: one more
         served[0].close()
         eventually(lambda: self.knock(b, 100), 5, 'a new client after one left')
         b.stop()

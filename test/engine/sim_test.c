@@ -642,12 +642,17 @@ act_on(unsigned at, io_socket socket)
     if (!s->open || s->closing) {
         return;
     }
-    switch (sim_random(sim) % 7) {
+    switch (sim_random(sim) % 20) {
     case 0:
         io_close(shard[at], socket);
         s->closing = true;
         break;
     case 1:
+        io_shutdown(shard[at], socket); /* later sends end in -EPIPE */
+        break;
+    case 2:
+    case 3:
+    case 4:
         if (!s->sending) {
             uint32_t size = 1 + (uint32_t)(sim_random(sim) % 3000);
             s->bytes = calloc(1, size);
@@ -655,17 +660,19 @@ act_on(unsigned at, io_socket socket)
             io_send(shard[at], socket, s->bytes, size);
         }
         break;
-    case 2:
+    case 5:
+    case 6:
         if (s->receive == 0) {
             io_receive_once(shard[at], socket);
             s->receive = 1;
         }
         break;
-    case 3:
+    case 7:
+    case 8:
         io_receive(shard[at], socket);
         s->receive = 2;
         break;
-    case 4:
+    case 9:
         if (s->receive == 2) {
             io_receive_stop(shard[at], socket);
             s->receive = 3;
@@ -675,25 +682,38 @@ act_on(unsigned at, io_socket socket)
     }
 }
 
+struct client {
+    sim_connection c;
+    bool finished; /* sends no more */
+};
+
 static void
-client_acts(sim_connection *c)
+client_acts(struct client *client)
 {
     static uint8_t bytes[6000];
-    if (*c == SIM_CONNECTION_NONE) {
-        *c = sim_connect(sim, PORT, -1);
+    sim_connection c = client->c;
+    if (c == SIM_CONNECTION_NONE) {
+        *client = (struct client){.c = sim_connect(sim, PORT, -1)};
         return;
     }
     switch (sim_random(sim) % 40) {
-    case 0: sim_reset(sim, *c); break;
-    case 1:
-        sim_free(sim, *c);
-        *c = SIM_CONNECTION_NONE;
+    case 0:
+        sim_reset(sim, c);
+        client->finished = true;
         break;
-    case 2: sim_set_stuck(sim, *c, sim_random(sim) % 2 == 0); break;
-    default: sim_read(sim, *c, bytes, (uint32_t)(sim_random(sim) % sizeof bytes)); break;
+    case 1:
+        sim_free(sim, c);
+        client->c = SIM_CONNECTION_NONE;
+        return;
+    case 2:
+        sim_finish(sim, c);
+        client->finished = true;
+        break;
+    case 3: sim_set_stuck(sim, c, sim_random(sim) % 2 == 0); break;
+    default: sim_read(sim, c, bytes, (uint32_t)(sim_random(sim) % sizeof bytes)); break;
     }
-    if (*c != SIM_CONNECTION_NONE && sim_random(sim) % 3 == 0 && !sim_finished(sim, *c)) {
-        sim_write(sim, *c, bytes, 1 + (uint32_t)(sim_random(sim) % 2000));
+    if (!client->finished && sim_random(sim) % 3 == 0) {
+        sim_write(sim, c, bytes, 1 + (uint32_t)(sim_random(sim) % 2000));
     }
 }
 
@@ -735,8 +755,10 @@ static void
 run_hostile(uint64_t seed)
 {
     enum { CLIENTS = 100 };
-    sim_connection clients[CLIENTS];
-    memset(clients, 0xff, sizeof clients);
+    struct client clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){.c = SIM_CONNECTION_NONE};
+    }
     memset(book, 0, sizeof book);
     open_world(seed, SLOTS);
     sim_set_faults(sim, &(struct sim_faults){.delay_ns_max = 30000, .fragment_percent = 30, .pipe_size = 2000});
@@ -766,8 +788,8 @@ run_hostile(uint64_t seed)
     }
     assert_int_equal(sim_broker_sockets(sim), 0);
     for (int i = 0; i < CLIENTS; i++) {
-        if (clients[i] != SIM_CONNECTION_NONE) {
-            sim_free(sim, clients[i]);
+        if (clients[i].c != SIM_CONNECTION_NONE) {
+            sim_free(sim, clients[i].c);
         }
     }
     close_world(NULL);
