@@ -4,60 +4,70 @@
 /* What one look at a topic name finds out. */
 struct name_scan {
     uint32_t levels;
-    uint32_t ascii_size; /* leading bytes known to be ASCII; the rest needs utf8_check */
-    bool forbidden;      /* '+', '#' or U+0000 somewhere */
+    bool forbidden; /* '+', '#' or U+0000 somewhere */
+    bool ascii;     /* if not, the UTF-8 is yet to be checked */
 };
 
 /* Used where there is no SIMD, and held against scan_sse2 by the test. */
 __attribute__((unused)) static struct name_scan
 scan_portable(struct bytes name)
 {
-    struct name_scan scan = {.levels = 1, .ascii_size = name.size};
+    struct name_scan scan = {.levels = 1, .ascii = true};
     for (uint32_t i = 0; i < name.size; i++) {
         uint8_t c = name.data[i];
         scan.levels += c == '/';
         scan.forbidden |= c == '+' || c == '#' || c == 0;
-        if (c >= 0x80 && scan.ascii_size == name.size) {
-            scan.ascii_size = i;
-        }
+        scan.ascii &= c < 0x80;
     }
     return scan;
 }
 
 #if SIMD_SSE2
 
+/* 0xff where `block` has a byte that no topic name has; U+0000 among them. */
+static inline __m128i
+forbidden_bytes(__m128i block)
+{
+    __m128i wildcards = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('+')), _mm_cmpeq_epi8(block, _mm_set1_epi8('#')));
+    return _mm_or_si128(wildcards, _mm_cmpeq_epi8(block, _mm_setzero_si128()));
+}
+
+/* The slashes in `block`, in two 64-bit halves: SSE2 has no popcount, but a sum of bytes. */
+static inline __m128i
+count_slashes(__m128i block)
+{
+    const __m128i zero = _mm_setzero_si128();
+    __m128i ones = _mm_sub_epi8(zero, _mm_cmpeq_epi8(block, _mm_set1_epi8('/'))); /* 0 - 0xff is 1 */
+    return _mm_sad_epu8(ones, zero);
+}
+
 /* '+', '#' and '/' are never part of a longer UTF-8 character, so bytes can be compared before the UTF-8 is known good. */
 static struct name_scan
 scan_sse2(struct bytes name)
 {
-    const __m128i zero = _mm_setzero_si128();
-    const __m128i plus = _mm_set1_epi8('+'), hash = _mm_set1_epi8('#'), slash = _mm_set1_epi8('/');
-    __m128i slashes = zero;
-    uint32_t forbidden = 0, ascii_size = name.size;
-
-    for (uint32_t at = 0; at < name.size; at += 16) {
-        uint32_t left = name.size - at;
-        __m128i block = left >= 16 ? _mm_loadu_si128((const __m128i *)(name.data + at))
-                                   : simd_load_tail(name.data + at, left);
-        uint32_t inside = left >= 16 ? 0xffff : (1u << left) - 1;
-
-        __m128i bad = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, plus), _mm_cmpeq_epi8(block, hash)),
-                                   _mm_cmpeq_epi8(block, zero));
-        forbidden |= (uint32_t)_mm_movemask_epi8(bad) & inside;
-
-        /* 0 - 0xff = 1 for each slash, then a sum over bytes: SSE2 has no popcount. */
-        __m128i ones = _mm_sub_epi8(zero, _mm_cmpeq_epi8(block, slash));
-        slashes = _mm_add_epi64(slashes, _mm_sad_epu8(ones, zero));
-
-        uint32_t beyond = (uint32_t)_mm_movemask_epi8(block);
-        if (beyond != 0 && ascii_size == name.size) {
-            ascii_size = at + (uint32_t)__builtin_ctz(beyond);
-        }
+    __m128i forbidden = _mm_setzero_si128(), slashes = forbidden, all = forbidden;
+    uint32_t at = 0;
+    for (; name.size - at >= 16; at += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(name.data + at));
+        forbidden = _mm_or_si128(forbidden, forbidden_bytes(block));
+        slashes = _mm_add_epi64(slashes, count_slashes(block));
+        all = _mm_or_si128(all, block);
     }
+
+    /* The rest, padded with zeros that do not count as U+0000. */
+    uint32_t left = name.size - at;
+    __m128i block = simd_load_tail(name.data + at, left);
+    uint32_t forbidden_left = (uint32_t)_mm_movemask_epi8(forbidden_bytes(block)) & ((1u << left) - 1);
+    slashes = _mm_add_epi64(slashes, count_slashes(block));
+    all = _mm_or_si128(all, block);
 
     uint64_t count = (uint64_t)_mm_cvtsi128_si64(slashes) +
                      (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(slashes, slashes));
-    return (struct name_scan){(uint32_t)count + 1, ascii_size, forbidden != 0};
+    return (struct name_scan){
+        .levels = (uint32_t)count + 1,
+        .forbidden = (forbidden_left | (uint32_t)_mm_movemask_epi8(forbidden)) != 0,
+        .ascii = _mm_movemask_epi8(all) == 0,
+    };
 }
 
 #define scan_name scan_sse2
@@ -72,11 +82,7 @@ topic_name_check(struct bytes name, uint32_t levels_max)
         return false;
     }
     struct name_scan scan = scan_name(name);
-    if (scan.forbidden || scan.levels > levels_max) {
-        return false;
-    }
-    return scan.ascii_size == name.size ||
-           utf8_check(bytes_of(name.data + scan.ascii_size, name.size - scan.ascii_size));
+    return !scan.forbidden && scan.levels <= levels_max && (scan.ascii || utf8_check(name));
 }
 
 /* Cuts `$share/{group}/` off the front. False if it is there and wrong. */

@@ -383,6 +383,18 @@ mesh_begin(struct mesh *mesh, unsigned to)
     }
 }
 
+bool
+mesh_waiting(const struct mesh *mesh, unsigned shard)
+{
+    for (unsigned from = 0; from < mesh->shard_count; from++) {
+        const struct pair *pair = pair_of((struct mesh *)(uintptr_t)mesh, from, shard);
+        if (from != shard && atomic_load_explicit(&pair->tail, memory_order_acquire) != pair->read) {
+            return true;
+        }
+    }
+    return mesh_backlog(mesh, shard) > 0;
+}
+
 /* Gives the room of what was read back to the producer, and remembers one that waits for it. */
 static void
 release_read(struct port *port, struct pair *pair, unsigned from)

@@ -59,6 +59,9 @@ uint64_t mesh_backlog(const struct mesh *mesh, unsigned from);
 void mesh_begin(struct mesh *mesh, unsigned to);
 const void *mesh_next(struct mesh *mesh, unsigned to, unsigned *from, uint32_t *size);
 
+/* True if a pass would find records, or this shard's own overflow waits for room. For drivers that run shards one after the other. */
+bool mesh_waiting(const struct mesh *mesh, unsigned shard);
+
 /* Consumer, before it waits and after mesh_publish(): announces sleep. False if something arrived meanwhile, or room for its overflow (then do not wait; the
  * announcement is withdrawn). */
 bool mesh_sleep(struct mesh *mesh, unsigned to);

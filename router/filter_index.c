@@ -1,5 +1,6 @@
 #define XXH_INLINE_ALL
 #include "router/filter_index.h"
+#include "router/filter_arena.h"
 #include "router/filter_entry.h"
 #include "router/filter_match.h"
 #include "router/filter_table.h"
@@ -65,6 +66,7 @@ struct filter_index {
     uint32_t id_free; /* head of the list of free ids, or NO_ID */
     struct filter_limits limits;
     struct filter_counts counts;
+    struct filter_arena arena; /* of filters */
     struct epoch epoch;
 };
 
@@ -141,6 +143,12 @@ id_take(struct filter_index *index, struct filter *f)
     }
 }
 
+static void
+filter_free(struct filter_index *index, struct filter *f)
+{
+    filter_arena_give(&index->arena, f, sizeof *f + f->size + f->group_size);
+}
+
 /* Called by the epoch, under the mutex: nobody can see the filter any more, nor its id (F1). */
 static void
 filter_release(void *memory)
@@ -149,7 +157,7 @@ filter_release(void *memory)
     struct filter_index *index = f->writer.index;
     atomic_store_explicit(id_slot(index, f->id), (uintptr_t)index->id_free << 1 | 1, memory_order_relaxed);
     index->id_free = f->id;
-    free(f);
+    filter_free(index, f);
 }
 
 static struct filter *
@@ -224,7 +232,9 @@ filter_index_fini(struct filter_index **indexp)
     uint32_t id_limit = atomic_load(&index->id_limit);
     for (uint32_t id = 0; id < id_limit; id++) {
         uintptr_t slot = atomic_load_explicit(id_slot(index, id), memory_order_relaxed);
-        free((slot & 1) == 0 ? (void *)slot : NULL);
+        if ((slot & 1) == 0) {
+            filter_free(index, (struct filter *)slot);
+        }
     }
     for (uint32_t c = 0; c < ID_CHUNKS; c++) {
         free((void *)atomic_load(&index->id_chunks[c]));
@@ -236,6 +246,7 @@ filter_index_fini(struct filter_index **indexp)
     filter_table_fini(&index->exact);
     filter_table_fini(&index->tuples);
     filter_table_fini(&index->firsts);
+    filter_arena_fini(&index->arena);
     pthread_mutex_destroy(&index->mutex);
     free(index);
 }
@@ -515,9 +526,9 @@ place_add(struct filter_index *index, const struct plan *plan, struct place *pla
 }
 
 static struct filter *
-filter_make(const struct plan *plan, uint64_t shards)
+filter_make(struct filter_index *index, const struct plan *plan, uint64_t shards)
 {
-    struct filter *f = malloc(sizeof *f + plan->text.size + plan->group.size);
+    struct filter *f = filter_arena_take(&index->arena, sizeof *f + plan->text.size + plan->group.size);
     if (f == NULL) {
         return NULL;
     }
@@ -543,7 +554,7 @@ filter_create(struct filter_index *index, const struct plan *plan, struct place 
     if (!id_reserve(index)) {
         return -ENOMEM;
     }
-    struct filter *f = filter_make(plan, shards);
+    struct filter *f = filter_make(index, plan, shards);
     if (f == NULL) {
         return -ENOMEM;
     }

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HUGE_BYTES ((size_t)2 << 20)
 #define POINTER_MASK (((uint64_t)1 << FILTER_TABLE_TAG_SHIFT) - 1)
 /* How far ahead a rebuild asks for the keys of objects: they lie all over the memory. */
 #define REBUILD_AHEAD 32u
@@ -34,21 +33,32 @@ object_in(uint64_t slot)
     return (void *)(uintptr_t)(slot & POINTER_MASK);
 }
 
-/* Huge pages for large tables: a probe into cold memory then costs one miss, not two. */
-static struct filter_bucket *
-map_buckets(size_t size)
+/* Huge pages for what is large: a read of cold memory then costs one miss, not several. */
+void *
+filter_pages_map(size_t size)
 {
-    uint8_t *map = mmap(NULL, size + HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t slack = size % FILTER_PAGES_HUGE_BYTES == 0 ? FILTER_PAGES_HUGE_BYTES : 0;
+    uint8_t *map = mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED) {
         return NULL;
     }
-    size_t before = -(uintptr_t)map & (HUGE_BYTES - 1);
+    if (slack == 0) {
+        return map;
+    }
+    size_t before = -(uintptr_t)map & (FILTER_PAGES_HUGE_BYTES - 1);
     if (before > 0) {
         munmap(map, before);
     }
-    munmap(map + before + size, HUGE_BYTES - before);
-    madvise(map + before, size, MADV_HUGEPAGE);
-    return (struct filter_bucket *)(void *)(map + before);
+    munmap(map + before + size, slack - before);
+    /* Without huge pages it is only slower. */
+    (void)madvise(map + before, size, MADV_HUGEPAGE);
+    return map + before;
+}
+
+void
+filter_pages_unmap(void *pages, size_t size)
+{
+    munmap(pages, size);
 }
 
 static struct filter_slots *
@@ -60,9 +70,9 @@ slots_make(uint64_t bucket_count)
     }
     size_t size = bucket_count * sizeof(struct filter_bucket);
     slots->mask = bucket_count - 1;
-    slots->mapped_size = size >= HUGE_BYTES ? size : 0;
+    slots->mapped_size = size >= FILTER_PAGES_HUGE_BYTES ? size : 0;
     if (slots->mapped_size > 0) {
-        slots->buckets = map_buckets(size);
+        slots->buckets = filter_pages_map(size);
     } else {
         slots->buckets = aligned_alloc(64, size);
         if (slots->buckets != NULL) {
@@ -81,7 +91,7 @@ slots_release(void *memory)
 {
     struct filter_slots *slots = memory;
     if (slots->mapped_size > 0) {
-        munmap(slots->buckets, slots->mapped_size);
+        filter_pages_unmap(slots->buckets, slots->mapped_size);
     } else {
         free(slots->buckets);
     }

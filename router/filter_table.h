@@ -34,7 +34,13 @@
 #define FILTER_TABLE_TAG_SHIFT 48
 #define FILTER_TABLE_TAG_EMPTIED 1u
 
+#define FILTER_PAGES_HUGE_BYTES ((size_t)2 << 20)
+
 struct epoch;
+
+/* Zeroed pages, huge ones where `size` is a multiple of theirs; NULL when out of memory. */
+void *filter_pages_map(size_t size);
+void filter_pages_unmap(void *pages, size_t size);
 
 struct filter_bucket {
     _Alignas(64) _Atomic uint64_t slots[FILTER_TABLE_BUCKET_SLOTS];

@@ -124,12 +124,12 @@ print_whole_run(const struct result *r, FILE *out)
 }
 
 static void
-print_latency(const struct histogram *h, FILE *out)
+print_delays(const char *name, const struct histogram *h, FILE *out)
 {
     if (h->count == 0) {
         return;
     }
-    fprintf(out, "  %-16s", "latency, us");
+    fprintf(out, "  %-16s", name);
     for (size_t i = 0; i < QUANTILE_COUNT; i++) {
         fprintf(out, " %s %.1f,", quantile_names[i], (double)histogram_get_quantile(h, quantiles[i]) / 1e3);
     }
@@ -161,7 +161,8 @@ print_table(const struct result *r, const struct figures *f, FILE *out)
     if (r->options->scenario != SCENARIO_IDLE) {
         print_measured(f, out);
         print_whole_run(r, out);
-        print_latency(r->latency, out);
+        print_delays("latency, us", r->latency, out);
+        print_delays("sent late, us", r->lateness, out);
     }
     print_connections(r, f, out);
     failure_print(r->failures, out, "  FAILED           ");
@@ -176,13 +177,13 @@ print_table(const struct result *r, const struct figures *f, FILE *out)
 /* -------------------------------------------------------------------------------------------------------------- JSON */
 
 static void
-write_json_latency(const struct histogram *h, FILE *out)
+write_json_delays(const char *name, const struct histogram *h, FILE *out)
 {
     if (h->count == 0) {
-        fprintf(out, ",\"latency_ns\":null");
+        fprintf(out, ",\"%s\":null", name);
         return;
     }
-    fprintf(out, ",\"latency_ns\":{\"count\":%" PRIu64 ",\"min\":%" PRIu64, h->count, h->min);
+    fprintf(out, ",\"%s\":{\"count\":%" PRIu64 ",\"min\":%" PRIu64, name, h->count, h->min);
     for (size_t i = 0; i < QUANTILE_COUNT; i++) {
         fprintf(out, ",\"%s\":%" PRIu64, quantile_names[i], histogram_get_quantile(h, quantiles[i]));
     }
@@ -248,7 +249,8 @@ write_json(const struct result *r, const struct figures *f, FILE *out)
                  ",\"reordered\":%" PRIu64 ",\"foreign\":%" PRIu64 ",\"acked\":%" PRIu64 ",\"unacked\":%" PRIu64,
         f->delivered, r->total.sent, r->total.delivered, r->lost, r->total.duplicated, r->total.reordered, r->total.foreign, r->total.acked,
         r->unacked);
-    write_json_latency(r->latency, out);
+    write_json_delays("latency_ns", r->latency, out);
+    write_json_delays("sent_late_ns", r->lateness, out);
     fprintf(out, ",\"connections\":%u,\"connections_up\":%u", r->connections, r->connections_up);
     write_json_number(out, "connects_per_s", r->connections_up > 0, f->connects_per_s);
     write_json_number(out, "cpu_ns_per_connect", r->connected.has_broker && r->connections_up > 0, f->connect_cpu_ns);

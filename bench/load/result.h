@@ -22,7 +22,8 @@ struct sample {
 
 struct result {
     const struct options *options;
-    const struct histogram *latency;
+    const struct histogram *latency;  /* from due to received */
+    const struct histogram *lateness; /* from due to sent */
     const struct failure_log *failures;
     uint32_t connections;    /* asked for */
     uint32_t connections_up; /* that became ready */

@@ -131,7 +131,7 @@ stay_until(struct run *r, uint64_t until_ns)
         if (now_ns >= until_ns) {
             return true;
         }
-        if (r->traffic.outstanding == 0) {
+        if (r->traffic.outstanding == 0 && r->traffic.unacked == 0) {
             r->progress_ns = now_ns; /* silence is right when nothing is owed */
         } else if (is_stalled(r, now_ns)) {
             fleet_fail_stalled(&r->fleet);
@@ -187,7 +187,7 @@ static void
 drain(struct run *r)
 {
     r->progress_ns = process_get_now_ns();
-    while (r->traffic.outstanding + traffic_count_unacked(&r->traffic) > 0 && r->fleet.failures.total == 0) {
+    while (r->traffic.outstanding + r->traffic.unacked > 0 && r->fleet.failures.total == 0) {
         uint64_t now_ns = turn(r, UINT64_MAX);
         if (now_ns == 0) {
             return;
@@ -227,10 +227,11 @@ finish_result(struct run *r)
 
     traffic_check(&r->traffic);
     result->latency = r->traffic.latency;
+    result->lateness = r->traffic.lateness;
     result->failures = &r->fleet.failures;
     result->total = r->traffic.counts;
     result->lost = traffic_count_lost(&r->traffic);
-    result->unacked = traffic_count_unacked(&r->traffic);
+    result->unacked = r->traffic.unacked;
     result->interrupted = interrupted != 0;
     result->broker_gone = result->before.has_broker && !take_sample(r).has_broker;
 }

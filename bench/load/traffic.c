@@ -30,10 +30,12 @@ traffic_init(struct traffic *t, const struct options *o, const struct scenario *
     t->publishers = calloc(publishers + 1u, sizeof *t->publishers);
     t->streams = calloc(t->stream_count + 1u, sizeof *t->streams);
     t->latency = malloc(sizeof *t->latency);
-    if (t->publishers == NULL || t->streams == NULL || t->latency == NULL) {
+    t->lateness = malloc(sizeof *t->lateness);
+    if (t->publishers == NULL || t->streams == NULL || t->latency == NULL || t->lateness == NULL) {
         return false;
     }
     histogram_init(t->latency);
+    histogram_init(t->lateness);
     return init_publishers(t);
 }
 
@@ -49,6 +51,7 @@ traffic_fini(struct traffic *t)
     free(t->publishers);
     free(t->streams);
     free(t->latency);
+    free(t->lateness);
     *t = (struct traffic){0};
 }
 
@@ -117,6 +120,16 @@ segment_of(const struct traffic *t, const struct publisher *p)
     return room_of(t, p) < burst ? 0 : burst;
 }
 
+/* How long ago a message was due, if it was due in the measured phase. */
+static void
+count_delay(const struct traffic *t, struct histogram *h, uint64_t due_ns)
+{
+    if (due_ns >= t->latency_from_ns && due_ns < t->latency_until_ns) {
+        uint64_t now_ns = process_get_now_ns();
+        histogram_add(h, now_ns > due_ns ? now_ns - due_ns : 0);
+    }
+}
+
 static void
 write_message(struct traffic *t, struct publisher *p)
 {
@@ -126,6 +139,7 @@ write_message(struct traffic *t, struct publisher *p)
     if (t->options->rate > 0) {
         stamp.due_ns = due_time(t, stamp.sequence * t->publisher_count + stamp.publisher);
         p->due--;
+        count_delay(t, t->lateness, stamp.due_ns);
     }
     stencil_write(&p->stencil, client_reserve(p->client, p->stencil.size), id, stamp);
     p->client->filling.used += p->stencil.size;
@@ -143,16 +157,8 @@ traffic_publish(struct traffic *t, struct publisher *p)
         p->outstanding += count * t->fan;
         t->outstanding += count * t->fan;
         t->counts.sent += count;
+        t->unacked += t->options->qos > 0 ? count : 0;
         client_push(p->client);
-    }
-}
-
-static void
-count_latency(struct traffic *t, uint64_t due_ns)
-{
-    if (due_ns >= t->latency_from_ns && due_ns < t->latency_until_ns) {
-        uint64_t now_ns = process_get_now_ns();
-        histogram_add(t->latency, now_ns > due_ns ? now_ns - due_ns : 0);
     }
 }
 
@@ -164,14 +170,16 @@ traffic_receive(struct traffic *t, struct client *subscriber, struct bytes paylo
         return;
     }
     struct payload_stamp stamp = payload_read_stamp(payload.data);
-    uint32_t at = stamp.publisher >= t->publisher_count ? SCENARIO_NO_STREAM
-                                                        : t->scenario->get_stream(stamp.publisher, subscriber->role_index);
-    struct publisher *p = &t->publishers[stamp.publisher];
-    if (at == SCENARIO_NO_STREAM || stamp.sequence >= p->sequence) {
+    uint32_t at = SCENARIO_NO_STREAM;
+    if (stamp.publisher < t->publisher_count && stamp.sequence < t->publishers[stamp.publisher].sequence) {
+        at = t->scenario->get_stream(stamp.publisher, subscriber->role_index);
+    }
+    if (at == SCENARIO_NO_STREAM) {
         t->counts.foreign++;
         return;
     }
 
+    struct publisher *p = &t->publishers[stamp.publisher];
     struct stream *s = &t->streams[at];
     uint64_t before = s->next;
     switch (stream_add(s, stamp.sequence)) {
@@ -183,7 +191,7 @@ traffic_receive(struct traffic *t, struct client *subscriber, struct bytes paylo
     p->outstanding -= s->next - before;
     t->outstanding -= s->next - before;
     if (t->options->rate > 0) {
-        count_latency(t, stamp.due_ns);
+        count_delay(t, t->latency, stamp.due_ns);
     }
     if (t->open && segment_of(t, p) > 0) {
         client_touch(p->client);
@@ -194,6 +202,7 @@ void
 traffic_acked(struct traffic *t, struct client *publisher)
 {
     t->counts.acked++;
+    t->unacked--;
     client_touch(publisher);
 }
 
@@ -206,16 +215,6 @@ traffic_count_lost(const struct traffic *t)
         lost += t->streams[i].missing;
     }
     return lost;
-}
-
-uint64_t
-traffic_count_unacked(const struct traffic *t)
-{
-    uint64_t unacked = 0;
-    for (uint32_t i = 0; i < t->publisher_count; i++) {
-        unacked += t->publishers[i].client->inflight.used;
-    }
-    return unacked;
 }
 
 void

@@ -47,11 +47,13 @@ struct traffic {
     uint32_t stream_count;
     uint64_t outstanding_max; /* per publisher, deliveries */
     uint64_t outstanding;     /* of all */
+    uint64_t unacked;         /* QoS 1 and 2 messages of all whose handshake is not finished */
     bool open;                /* publishers may send */
     uint64_t rate_start_ns;
     uint64_t tick;            /* messages that have fallen due so far, of all publishers */
     uint64_t latency_from_ns, latency_until_ns; /* due times that count */
-    struct histogram *latency;
+    struct histogram *latency;  /* from due to received */
+    struct histogram *lateness; /* from due to sent: what of the latency is the generator's own doing, or its window's */
     struct traffic_counts counts;
 };
 
@@ -75,9 +77,6 @@ void traffic_acked(struct traffic *t, struct client *publisher);
 
 /* Messages sent that some subscriber never got. */
 uint64_t traffic_count_lost(const struct traffic *t);
-
-/* QoS 1 and 2 messages whose handshake is not finished. */
-uint64_t traffic_count_unacked(const struct traffic *t);
 
 /* Asserts T1 and T2; linear in streams. */
 void traffic_check(const struct traffic *t);

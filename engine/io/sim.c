@@ -88,7 +88,7 @@ enum receive_mode {
     RECEIVE_OFF,
     RECEIVE_ONCE,
     RECEIVE_ON,
-    RECEIVE_LAST, /* stopped, but one was already under way */
+    RECEIVE_LAST, /* stopped, but what comes until the next io_wait may still be told once */
 };
 
 enum socket_flag {
@@ -145,6 +145,7 @@ struct io {
     uint32_t socket_open;
     struct numbers ready;     /* sockets that may have an event */
     struct numbers submitted; /* sockets with a send to start */
+    struct numbers stopping;  /* sockets in RECEIVE_LAST, until the next io_wait is over */
     struct inbox inbox;
     struct listener *listeners;
     unsigned listener_count;
@@ -866,6 +867,7 @@ io_leave(struct io *io)
     io->socket_open = 0;
     io->ready.count = 0;
     io->submitted.count = 0;
+    io->stopping.count = 0;
     return_lent(io);
 }
 
@@ -883,6 +885,7 @@ io_close_all(struct io_set *set)
         free(io->sockets);
         free(io->ready.all);
         free(io->submitted.all);
+        free(io->stopping.all);
         free(io->inbox.all);
         free(io->listeners);
     }
@@ -1037,8 +1040,9 @@ void
 io_receive_stop(struct io *io, io_socket socket)
 {
     struct socket *s = open_socket(io, socket);
-    if (s->receive == RECEIVE_ON && anything_to_receive(&io->sim->conns[s->conn]) && mischief(io->sim, 4)) {
+    if (s->receive == RECEIVE_ON && mischief(io->sim, 4)) {
         s->receive = RECEIVE_LAST;
+        push_number(&io->stopping, socket);
     } else if (s->receive != RECEIVE_LAST) {
         s->receive = RECEIVE_OFF;
     }
@@ -1247,6 +1251,16 @@ start_sends(struct io *io)
     io->submitted.count = 0;
 }
 
+static void
+end_stopping(struct io *io)
+{
+    for (uint32_t i = 0; i < io->stopping.count; i++) {
+        struct socket *s = &io->sockets[io->stopping.all[i]];
+        s->receive = s->receive == RECEIVE_LAST ? RECEIVE_OFF : s->receive;
+    }
+    io->stopping.count = 0;
+}
+
 unsigned
 io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events, unsigned max)
 {
@@ -1263,6 +1277,7 @@ io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events
         bool told = inbox ? tell_arrival(io, &events[count]) : tell_ready(io, &events[count]);
         count += told ? 1 : 0;
     }
+    end_stopping(io);
     return count;
 }
 

@@ -18,12 +18,12 @@ parse(const char *line)
 {
     static char words[512];
     static char name[] = "tidewire-bench";
-    char *argv[32] = {name};
+    char *argv[64] = {name};
     int argc = 1;
 
     snprintf(words, sizeof words, "%s", line);
     error[0] = '\0';
-    for (char *word = strtok(words, " "); word != NULL && argc < 32; word = strtok(NULL, " ")) {
+    for (char *word = strtok(words, " "); word != NULL && argc < 64; word = strtok(NULL, " ")) {
         argv[argc++] = word;
     }
     return options_parse(argc, argv, &options, error, sizeof error);

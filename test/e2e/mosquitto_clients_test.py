@@ -3,7 +3,6 @@
 
 libmosquitto is a client that nobody here wrote. Numbers are MQTT 5.0's.
 """
-import json
 import os
 import re
 import subprocess
@@ -12,7 +11,7 @@ import time
 import unittest
 
 import broker
-from broker import BrokerCase, PATIENCE, differs_on_mosquitto, eventually, only_tidewire
+from broker import BrokerCase, PATIENCE, eventually
 
 VERSIONS = ('mqttv31', 'mqttv311', 'mqttv5')
 RUN_S = 15 * PATIENCE
@@ -138,11 +137,11 @@ class Retained(MosquittoCase):
         self.pub('-t', self.topic(), '-m', 'x', '-r')
         self.assertEqual(listener.wait(), ['1'])
 
-    def test_retain_handling_option(self):
-        """[MQTT-3.3.1-11]"""
+    def test_stale_messages_are_told_from_fresh_ones(self):
+        """[MQTT-3.3.1-8], [MQTT-3.3.1-12]: mosquitto_sub -R leaves out what carries RETAIN"""
         self.pub('-t', self.topic(), '-m', 'kept', '-r', '-q', '1')
-        listener = self.sub('-V', 'mqttv5', '--retain-handling', 'never', '-t', self.topic(), '-C', '1')
-        self.pub('-t', self.topic(), '-m', 'new', '-q', '1')
+        listener = self.sub('-R', '-t', self.topic(), '-C', '1')
+        self.pub('-t', self.topic(), '-m', 'new', '-q', '1', '-r')
         self.assertEqual(listener.wait(), ['new'])
 
 

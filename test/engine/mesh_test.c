@@ -240,6 +240,7 @@ a_producer_that_sleeps_over_its_overflow_is_woken_by_room(void **state)
     mesh_publish(mesh, 0);
     assert_true(mesh_sleep(mesh, 0));
     count_pass(mesh, 1);
+    assert_false(mesh_sleep(mesh, 1)); /* not before it has told so */
     assert_int_equal(mesh_publish(mesh, 1), 1 << 0);
     mesh_awake(mesh, 0);
     assert_false(mesh_sleep(mesh, 0)); /* there is room now: publish first */

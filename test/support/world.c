@@ -1,0 +1,221 @@
+#include "test/support/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Turns without rest: beyond this something feeds itself. */
+#define TURNS_MAX 2000000u
+
+static void
+die(const char *what, const char *detail)
+{
+    fprintf(stderr, "world: %s: %s\n", what, detail);
+    abort();
+}
+
+struct world *
+world_open(uint64_t seed, unsigned shards, const char *options)
+{
+    char text[8192];
+    char error[512];
+    int size = snprintf(text, sizeof text, "listener %d 127.0.0.1\nallow_anonymous true\nshards %u\nsys_interval 0\nlog_dest none\n%s\n", WORLD_PORT,
+                        shards, options ? options : "");
+    struct world *world = calloc(1, sizeof *world);
+    world->config = config_parse_text(text, (uint32_t)size, "test", false, error, sizeof error);
+    if (world->config == NULL) {
+        die("configuration", error);
+    }
+    sim_set_seed(seed);
+    log_open(world->config);
+    world->broker = broker_open(world->config, error, sizeof error);
+    if (world->broker == NULL || broker_listen(world->broker, error, sizeof error) != 0) {
+        die("start", error);
+    }
+    for (unsigned i = 0; i < shards; i++) {
+        if (shard_enter(world->broker->shards[i]) != 0) {
+            die("start", "a shard cannot enter");
+        }
+    }
+    world->sim = sim_of(world->broker->ios);
+    return world;
+}
+
+/* One round over all shards that have something to do. */
+static bool
+run_round(struct world *world)
+{
+    bool any = false;
+    for (unsigned i = 0; i < world->broker->shard_count; i++) {
+        struct shard *shard = world->broker->shards[i];
+        if (sim_ready(world->sim, i) || shard_busy(shard) || mesh_waiting(world->broker->mesh, i) || shard_next_ms(shard) <= world_now_ms(world)) {
+            shard_turn(shard, false);
+            any = true;
+            if (++world->turns > TURNS_MAX) {
+                die("settle", "the broker does not come to rest");
+            }
+        }
+    }
+    return any;
+}
+
+void
+world_settle(struct world *world)
+{
+    world->turns = 0;
+    for (;;) {
+        while (run_round(world)) {
+        }
+        uint64_t next_ns = sim_next_ns(world->sim);
+        if (next_ns == UINT64_MAX) {
+            return;
+        }
+        if (next_ns > sim_now_ns(world->sim)) {
+            sim_advance(world->sim, next_ns - sim_now_ns(world->sim));
+        }
+    }
+}
+
+static uint64_t
+next_timer_ms(const struct world *world)
+{
+    uint64_t next_ms = UINT64_MAX;
+    for (unsigned i = 0; i < world->broker->shard_count; i++) {
+        uint64_t due_ms = shard_next_ms(world->broker->shards[i]);
+        next_ms = due_ms < next_ms ? due_ms : next_ms;
+    }
+    return next_ms;
+}
+
+void
+world_advance(struct world *world, uint64_t by_ms)
+{
+    uint64_t end_ns = sim_now_ns(world->sim) + by_ms * 1000000;
+    world_settle(world);
+    while (sim_now_ns(world->sim) < end_ns) {
+        uint64_t next_ms = next_timer_ms(world);
+        uint64_t next_ns = next_ms > end_ns / 1000000 ? end_ns : next_ms * 1000000;
+        uint64_t now_ns = sim_now_ns(world->sim);
+        sim_advance(world->sim, next_ns > now_ns ? next_ns - now_ns : 1);
+        world_settle(world);
+    }
+}
+
+uint64_t
+world_now_ms(const struct world *world)
+{
+    return sim_now_ns(world->sim) / 1000000;
+}
+
+uint64_t
+world_count(const struct world *world, size_t offset)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < world->broker->shard_count; i++) {
+        sum += stats_get((const _Atomic uint64_t *)(const void *)((const char *)&world->broker->shards[i]->stats + offset));
+    }
+    return sum;
+}
+
+void
+world_close(struct world **wp)
+{
+    struct world *world = *wp;
+    *wp = NULL;
+    broker_stop(world->broker);
+    for (unsigned i = 0; i < 100; i++) {
+        world_settle(world);
+        sim_advance(world->sim, 50 * 1000000);
+    }
+    for (unsigned i = 0; i < world->broker->shard_count; i++) {
+        shard_leave(world->broker->shards[i]);
+    }
+    if (sim_broker_sockets(world->sim) != 0) {
+        die("leak", "the stopped broker still holds sockets");
+    }
+    broker_close(&world->broker); /* its slabs assert that everything was given back */
+    config_free(&world->config);
+    free(world);
+}
+
+struct client *
+client_open(struct world *world, uint8_t version)
+{
+    struct client *client = calloc(1, sizeof *client);
+    client->world = world;
+    client->version = version;
+    client->connection = sim_connect(world->sim, WORLD_PORT, -1);
+    if (client->connection == SIM_CONNECTION_NONE) {
+        die("client", "nobody listens");
+    }
+    return client;
+}
+
+void
+client_close(struct client **cp)
+{
+    struct client *client = *cp;
+    *cp = NULL;
+    sim_free(client->world->sim, client->connection);
+    free(client->bytes);
+    free(client);
+}
+
+void
+client_send_bytes(struct client *client, const void *bytes, uint32_t size)
+{
+    sim_write(client->world->sim, client->connection, bytes, size);
+}
+
+void
+client_send(struct client *client, const struct packet *packet)
+{
+    static uint8_t bytes[4u << 20];
+    uint32_t size = encode_packet(bytes, sizeof bytes, client->version, packet);
+    if (size == 0) {
+        die("client", "a packet that cannot be encoded");
+    }
+    client_send_bytes(client, bytes, size);
+}
+
+static void
+pull(struct client *client)
+{
+    if (client->consumed > 0) {
+        memmove(client->bytes, client->bytes + client->consumed, client->used - client->consumed);
+        client->used -= client->consumed;
+        client->consumed = 0;
+    }
+    uint32_t waiting = sim_readable(client->world->sim, client->connection);
+    if (waiting == 0) {
+        return;
+    }
+    if (client->used + waiting > client->room) {
+        client->room = (client->used + waiting) * 2;
+        client->bytes = realloc(client->bytes, client->room);
+    }
+    client->used += sim_read(client->world->sim, client->connection, client->bytes + client->used, client->room - client->used);
+}
+
+bool
+client_receive(struct client *client, struct packet *out)
+{
+    pull(client);
+    struct frame frame;
+    enum frame_status status = frame_read(bytes_of(client->bytes, client->used), BYTES_VARINT_MAX, &frame);
+    if (status == FRAME_NEED_MORE) {
+        return false;
+    }
+    memset(out, 0, sizeof *out);
+    if (status == FRAME_MALFORMED || decode_packet(&frame, client->version, PACKET_FROM_SERVER, out) != REASON_SUCCESS) {
+        die("client", "the broker sent a packet that is not valid");
+    }
+    client->consumed = frame.size;
+    return true;
+}
+
+bool
+client_ended(struct client *client)
+{
+    pull(client);
+    return client->used == 0 && sim_finished(client->world->sim, client->connection);
+}
