@@ -52,6 +52,13 @@ slab_init(struct slab *slab, uint32_t object_size, uint64_t count_max, struct bu
     };
 }
 
+void
+slab_keep_readable(struct slab *slab, uint32_t bytes)
+{
+    assert(slab->blocks == NULL && bytes <= slab->object_size);
+    slab->readable_bytes = bytes;
+}
+
 static size_t
 block_bytes(const struct slab *slab)
 {
@@ -65,7 +72,8 @@ put_free(struct slab *slab, void *object)
     struct free_object *first = object;
     first->next = slab->free;
     slab->free = first;
-    POISON((char *)object + sizeof *first, slab->object_size - sizeof *first);
+    uint32_t readable = slab->readable_bytes > sizeof *first ? slab->readable_bytes : (uint32_t)sizeof *first;
+    POISON((char *)object + readable, slab->object_size - readable);
 }
 
 static bool

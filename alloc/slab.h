@@ -21,11 +21,18 @@ struct slab {
     uint32_t block_objects;
     uint64_t taken_count;
     uint64_t count_max;
+    uint32_t readable_bytes;
     struct budget_account *account;
 };
 
 /* `count_max` 0: no limit of its own. */
 void slab_init(struct slab *slab, uint32_t object_size, uint64_t count_max, struct budget_account *account);
+/*
+ * Lets the first `bytes` of given-back objects be read: for a stamp, beyond the first eight bytes, by which a stale pointer is recognised. (Memory of a slab stays
+ * mapped anyway; this tells the address sanitizer that such reads are meant.) Before the first take.
+ */
+void slab_keep_readable(struct slab *slab, uint32_t bytes);
+
 void *slab_take(struct slab *slab);
 void slab_give(struct slab *slab, void *object);
 /* Frees all blocks; every object must have been given back (asserted). */

@@ -54,7 +54,7 @@ bytes_equal(struct bytes a, struct bytes b)
 static inline struct reader
 reader_of(struct bytes b)
 {
-    return (struct reader){b.data, b.data + b.size, false};
+    return (struct reader){b.data, b.size > 0 ? b.data + b.size : b.data, false};
 }
 
 static inline uint32_t

@@ -2,7 +2,7 @@
  * simd: the one trick that utf8.c and topic.c share; internal to the codec.
  *
  * Strings on the wire are short and may end at the last byte of a mapped page, so a vector load may not run over their
- * end. x86-64 always has SSE2; elsewhere SIMD_SSE2 is 0 and the portable twins do the work.
+ * end. x86-64 always has SSE2; elsewhere, or with -DTIDEWIRE_PORTABLE, SIMD_SSE2 is 0 and the portable twins do the work.
  */
 #ifndef TIDEWIRE_CODEC_SIMD_H
 #define TIDEWIRE_CODEC_SIMD_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(TIDEWIRE_PORTABLE)
 #define SIMD_SSE2 1
 #include <immintrin.h>
 

@@ -23,6 +23,8 @@
 #define SWEEP_NODES 1024u
 /* How long a stopping shard waits for its last bytes to leave. */
 #define STOP_MS 1500u
+/* A shard that holds publishers looks this often whether memory has been freed elsewhere: nobody wakes it for that. */
+#define HELD_WAIT_MS 5u
 /* From this many events in one turn on, the next wait gathers. */
 #define GATHER_EVENTS 8u
 
@@ -48,6 +50,7 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
     timer_wheel_init(&shard->wheel, shard->now_ms);
     slab_init(&shard->connections, sizeof(struct connection), 0, shard->account);
     slab_init(&shard->sessions, sizeof(struct session), 0, shard->account);
+    slab_keep_readable(&shard->sessions, offsetof(struct session, identity) + sizeof(uint64_t)); /* session.h S1 */
     slab_init(&shard->subscriptions, sizeof(struct subscription), 0, shard->account);
     slab_init(&shard->deliveries, sizeof(struct delivery), 0, shard->account);
     chunk_pool_init(&shard->chunks, shard->account);
@@ -246,6 +249,9 @@ wait_time_ns(struct shard *shard)
         return 0;
     }
     uint64_t next_ms = shard_next_ms(shard);
+    if (shard->held_first != NULL && shard->now_ms + HELD_WAIT_MS < next_ms) {
+        next_ms = shard->now_ms + HELD_WAIT_MS;
+    }
     if (shard->stopping && shard->stop_deadline_ms < next_ms) {
         next_ms = shard->stop_deadline_ms;
     }
@@ -278,6 +284,12 @@ wait_for_events(struct shard *shard, bool may_wait, struct io_event *events)
     return count;
 }
 
+static bool
+is_congested(const struct shard *shard)
+{
+    return shard->pressure >= BUDGET_HOLD_PUBLISHERS || mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX;
+}
+
 bool
 shard_turn(struct shard *shard, bool may_wait)
 {
@@ -305,7 +317,7 @@ shard_turn(struct shard *shard, bool may_wait)
     shard->timers_behind = timer_wheel_advance(&shard->wheel, shard->now_ms, TIMERS_PER_TURN, fire, shard) == TIMERS_PER_TURN;
 
     shard->pressure = budget_settle(&shard->broker->budget, shard->number);
-    shard->congested = shard->pressure >= BUDGET_HOLD_PUBLISHERS || mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX;
+    shard->congested = is_congested(shard);
     if (shard->held_first != NULL) {
         connection_resume_held(shard);
     }
@@ -313,6 +325,7 @@ shard_turn(struct shard *shard, bool may_wait)
     for (uint64_t asleep = mesh_publish(shard->broker->mesh, shard->number); asleep != 0; asleep &= asleep - 1) {
         io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));
     }
+    shard->congested = is_congested(shard); /* publishing may have made room, and then nobody else would say so */
     return !(shard->stopping && (shard->all_connections == NULL || shard->now_ms >= shard->stop_deadline_ms));
 }
 

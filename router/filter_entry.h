@@ -48,7 +48,7 @@ struct filter_found {
     uint64_t trie_nodes;
 };
 
-/* Room for more ids, or the end of the process. */
+/* Room for more ids, zeroed, or the end of the process. */
 void filter_found_grow(struct filter_found *found);
 
 /* Notes `head` and the share names behind it. */

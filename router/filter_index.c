@@ -838,7 +838,8 @@ fits_shape(const struct search *s, const struct filter *f, const struct shape *s
 static inline void
 candidates_verify(struct search *s)
 {
-    for (uint32_t i = 0; i < s->candidate_count; i++) {
+    /* The exact one, which came first and is the likeliest to come from cold memory, is looked at last. */
+    for (uint32_t i = s->candidate_count; i-- > 0;) {
         const struct filter *f = s->candidates[i].filter;
         const struct target *target = &s->candidates[i].target;
         if (f->key != target->key) {
@@ -953,6 +954,7 @@ filter_found_grow(struct filter_found *found)
         fprintf(stderr, "tidewire: out of memory for the result of a match (%u filters)\n", found->count);
         abort();
     }
+    memset(ids + found->capacity, 0, (capacity - found->capacity) * sizeof *ids);
     found->ids = ids;
     found->capacity = capacity;
 }

@@ -11,6 +11,8 @@ struct node {
     uint64_t key; /* of the path from the root; first: filter_table.h T1 */
     struct node *parent;
     _Atomic(struct node *) plus;
+    _Atomic(struct node *) literal;  /* one of the other children, if any is known: mostly it is the only one */
+    _Atomic uint32_t literal_count;
     _Atomic(struct filter *) here; /* filters that end at this level */
     _Atomic(struct filter *) open; /* filters that go on with '#' */
     _Atomic uint64_t depths;       /* bit d: a filter ends d levels below; the last bit: that far or farther */
@@ -65,6 +67,25 @@ child_get(const struct filter_trie *trie, const struct node *parent, struct byte
     return NULL;
 }
 
+/*
+ * The same for a topic's level: the child at hand first. The table is asked only where there are others. If the child at hand was so before and after
+ * the count was read as 1, it was the only one at that moment; a node that was taken out never comes back, nor does its address within the epoch.
+ */
+static struct node *
+literal_get(const struct filter_trie *trie, const struct node *parent, struct bytes level, uint64_t level_hash)
+{
+    struct node *node = atomic_load_explicit(&parent->literal, memory_order_acquire);
+    if (node != NULL && bytes_equal(bytes_of(node->level, node->size), level)) {
+        return node;
+    }
+    /* Acquire pairs with the counting in child_add() and prune(). */
+    uint32_t count = atomic_load_explicit(&parent->literal_count, memory_order_acquire);
+    if (count == 0 || (count == 1 && node != NULL && atomic_load_explicit(&parent->literal, memory_order_relaxed) == node)) {
+        return NULL;
+    }
+    return child_get(trie, parent, level, level_hash);
+}
+
 static struct node *
 node_make(struct node *parent, uint64_t key, struct bytes level)
 {
@@ -94,9 +115,15 @@ child_add(struct filter_trie *trie, struct node *parent, struct bytes level, uin
     filter_table_insert(&trie->children, node);
     parent->child_count++;
     trie->node_count++;
+    /* Release pairs with visit() and literal_get(). */
     if (level_is(level, '+')) {
-        /* Release pairs with visit(). */
         atomic_store_explicit(&parent->plus, node, memory_order_release);
+    } else {
+        /* Counted before it is shown, and hidden before it is counted out: literal_get() relies on it. */
+        atomic_fetch_add_explicit(&parent->literal_count, 1, memory_order_release);
+        if (atomic_load_explicit(&parent->literal, memory_order_relaxed) == NULL) {
+            atomic_store_explicit(&parent->literal, node, memory_order_release);
+        }
     }
     return node;
 }
@@ -111,6 +138,11 @@ prune(struct filter_trie *trie, struct node *node)
         filter_table_remove(&trie->children, node);
         if (atomic_load_explicit(&parent->plus, memory_order_relaxed) == node) {
             atomic_store_explicit(&parent->plus, NULL, memory_order_release);
+        } else {
+            if (atomic_load_explicit(&parent->literal, memory_order_relaxed) == node) {
+                atomic_store_explicit(&parent->literal, NULL, memory_order_release);
+            }
+            atomic_fetch_sub_explicit(&parent->literal_count, 1, memory_order_release);
         }
         parent->child_count--;
         trie->node_count--;
@@ -267,7 +299,7 @@ visit(const struct walk *walk, const struct node *node, uint32_t depth)
     if (plus != NULL) {
         visit(walk, plus, depth + 1);
     }
-    const struct node *child = child_get(walk->trie, node, level_of(walk->topic, walk->levels, depth), walk->levels->hash[depth]);
+    const struct node *child = literal_get(walk->trie, node, level_of(walk->topic, walk->levels, depth), walk->levels->hash[depth]);
     if (child != NULL) {
         visit(walk, child, depth + 1);
     }
@@ -313,6 +345,7 @@ filter_trie_check(const struct filter_trie *trie, void (*visit_head)(void *, con
         assert((below << 1 & ~above) == 0); /* P3 */
         bool is_plus = node->size == 1 && node->level[0] == '+';
         assert(is_plus == (atomic_load(&node->parent->plus) == node));
+        assert(node->child_count == atomic_load(&node->literal_count) + (atomic_load(&node->plus) != NULL));
     }
     assert(filters == trie->filter_count && filters <= FILTER_TRIE_MAX);
     assert(nodes == trie->node_count && nodes <= FILTER_TRIE_NODES_MAX); /* P2 */

@@ -94,7 +94,7 @@ levels_split_portable(struct bytes topic, uint64_t key, struct levels *out)
 #if LEVELS_X86
 
 /* The cut so far: `count` levels are complete, the one at start[count] is open. */
-static inline bool
+__attribute__((always_inline)) static inline bool
 cut_at_slashes(struct levels *out, uint32_t *count, uint32_t at, uint64_t slashes)
 {
     uint32_t n = *count;
@@ -110,27 +110,38 @@ cut_at_slashes(struct levels *out, uint32_t *count, uint32_t at, uint64_t slashe
     return true;
 }
 
-/* The last eight bytes of the topic; a shorter topic lies at the upper end. */
+/* A topic of less than eight bytes, at the upper end of a word. */
 static inline uint64_t
-load_end(struct bytes topic)
+load_short(struct bytes topic)
 {
-    const uint8_t *p = topic.data;
-    uint32_t size = topic.size;
-    if (size >= 8) {
-        return load_u64(p + size - 8);
-    }
     uint64_t v = 0;
-    for (uint32_t i = 0; i < size; i++) {
-        v |= (uint64_t)p[i] << 8 * (8 - size + i);
+    for (uint32_t i = 0; i < topic.size; i++) {
+        v |= (uint64_t)topic.data[i] << 8 * (8 - topic.size + i);
     }
     return v;
 }
 
-static inline void
+/*
+ * A level of at most eight bytes. Too near the end for a load of eight, the topic's last eight are shifted into place: never a byte outside is read.
+ * Sizes are what varies from topic to topic, so none of this branches on them (a shift by 64 would be undefined: hence two).
+ */
+static inline uint64_t
+load_level(struct bytes topic, uint64_t whole, uint32_t start, uint32_t size)
+{
+    uint64_t mask = ((uint64_t)1 << 4 * size << 4 * size) - 1;
+    if (topic.size < 8) {
+        uint32_t skip = 8 - (topic.size - start);
+        return whole >> 4 * skip >> 4 * skip & mask;
+    }
+    uint32_t last = topic.size - 8, at = start < last ? start : last, skip = start - at;
+    return load_u64(topic.data + at) >> 4 * skip >> 4 * skip & mask;
+}
+
+__attribute__((always_inline)) static inline void
 hash_levels(struct bytes topic, uint64_t key, struct levels *out)
 {
     struct hash_keys keys = keys_from(key);
-    uint64_t end = load_end(topic);
+    uint64_t whole = topic.size < 8 ? load_short(topic) : 0;
     for (uint32_t i = 0; i < out->count; i++) {
         uint32_t start = out->start[i], size = out->size[i];
         if (size > 8) {
@@ -139,13 +150,7 @@ hash_levels(struct bytes topic, uint64_t key, struct levels *out)
                                      : hash_16(load_u64(level), load_u64(level + size - 8), size, keys);
             continue;
         }
-        uint64_t bytes = 0;
-        if (size > 0) {
-            /* Too near the end for a load of eight: shift the topic's last eight into place. Never a byte outside. */
-            bytes = start + 8 <= topic.size ? load_u64(topic.data + start) : end >> 8 * (8 - (topic.size - start));
-            bytes &= UINT64_MAX >> (64 - 8 * size);
-        }
-        out->hash[i] = hash_8(bytes, size, keys);
+        out->hash[i] = hash_8(load_level(topic, whole, start, size), size, keys);
     }
 }
 

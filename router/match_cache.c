@@ -8,7 +8,7 @@
 #include <xxhash.h>
 
 /*
- *   slots[hash & mask]:  two cache lines     hash, generation, match, where the text is | up to three ids, up to 48 bytes of topic
+ *   slots[hash & mask]:  two cache lines     hash, generation, match, where the text is | up to four ids, up to 40 bytes of topic
  *                        or, for larger ones, a block on the heap:                        ids ... topic
  *
  * Invariants
@@ -17,8 +17,8 @@
  */
 
 #define SLOTS_DEFAULT 16384u
-#define SLOT_IDS 3u
-#define SLOT_TEXT 48u
+#define SLOT_IDS 4u
+#define SLOT_TEXT 40u
 /* Longer topics are matched each time. */
 #define TEXT_MAX 1024u
 #define BLOCK_BYTES_MAX ((size_t)8 << 20)
@@ -69,6 +69,7 @@ match_cache_init(struct filter_index *index, unsigned shard, uint32_t slot_count
         free(cache);
         return NULL;
     }
+    filter_found_grow(&cache->found);
     cache->mask = slot_count - 1;
     cache->index = index;
     cache->view = filter_index_view(index);
@@ -180,7 +181,9 @@ compute(struct match_cache *cache, struct slot *slot, struct bytes topic, uint64
         *memo = 0;
         return give_loose(cache);
     }
-    if (found->count > 0) {
+    if (ids == slot->ids) {
+        memcpy(ids, found->ids, sizeof slot->ids); /* of one size, whatever the count */
+    } else if (found->count > 0) {
         memcpy(ids, found->ids, found->count * sizeof *ids);
     }
     memcpy(text, topic.data, topic.size);

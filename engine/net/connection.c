@@ -477,6 +477,26 @@ connection_drop(struct shard *shard, struct connection *c, bool will_cancelled)
     detach_session(shard, c, !will_cancelled);
 }
 
+/* With the reason in words where the client takes packets of that size: MQTT5 [MQTT-3.14.2-3]. */
+static void
+append_disconnect(struct shard *shard, struct connection *c, uint8_t reason)
+{
+    struct disconnect packet = {.reason = reason};
+    const char *words = reason_name(reason);
+    uint8_t bytes[128];
+    properties_mark(&packet.properties, PROPERTY_REASON_STRING);
+    packet.properties.reason_string = bytes_of(words, (uint32_t)strlen(words));
+    uint32_t size = encode_disconnect(bytes, sizeof bytes, c->version, PACKET_DISCONNECT, &packet);
+    if (size == 0 || size > c->packet_size_max) {
+        packet.properties.present = 0;
+        size = encode_disconnect(bytes, sizeof bytes, c->version, PACKET_DISCONNECT, &packet);
+    }
+    uint8_t *at = size <= c->packet_size_max ? connection_append(shard, c, size) : NULL;
+    if (at != NULL) {
+        memcpy(at, bytes, size);
+    }
+}
+
 void
 connection_close(struct shard *shard, struct connection *c, uint8_t reason, const char *explain)
 {
@@ -489,13 +509,7 @@ connection_close(struct shard *shard, struct connection *c, uint8_t reason, cons
                  (const char *)id.data, connection_peer_text(c), explain, reason, reason_name(reason));
     }
     if (c->state == CONNECTION_CONNECTED && c->version == MQTT_VERSION_5) {
-        struct disconnect packet = {.reason = reason};
-        uint8_t bytes[16];
-        uint32_t size = encode_disconnect(bytes, sizeof bytes, c->version, PACKET_DISCONNECT, &packet);
-        uint8_t *at = connection_append(shard, c, size);
-        if (at != NULL) {
-            memcpy(at, bytes, size);
-        }
+        append_disconnect(shard, c, reason);
     }
     c->state = CONNECTION_CLOSING;
     stop_input(shard, c);

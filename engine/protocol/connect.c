@@ -18,6 +18,10 @@ refuse_connect(struct shard *shard, struct connection *c, const struct connect *
 {
     /* A level that we do not speak is answered in 3.1.1's form below 5 (MQTT3 [MQTT-3.1.2-2]), in version 5's above. */
     uint8_t version = connect->version >= MQTT_VERSION_5 ? MQTT_VERSION_5 : MQTT_VERSION_311;
+    if (version != MQTT_VERSION_5 && (reason == REASON_MALFORMED_PACKET || reason == REASON_PROTOCOL_ERROR)) {
+        input_refuse(shard, c, reason, explain); /* MQTT3 [MQTT-3.1.4-1]: closed without a CONNACK */
+        return;
+    }
     struct connack connack = {.reason = reason};
     uint8_t bytes[16];
     uint32_t size = encode_connack(bytes, sizeof bytes, version, &connack);
@@ -347,7 +351,8 @@ handle_disconnect(struct shard *shard, struct connection *c, const struct frame 
         struct bytes id = session_client_id(c->session);
         log_peer(CONFIG_LOG_NOTICE, DROP_REASONS, "Client %.*s disconnected.", (int)id.size, (const char *)id.data);
     }
-    connection_drop(shard, c, packet.reason != REASON_DISCONNECT_WITH_WILL);
+    /* MQTT5 [MQTT-3.14.4-3]: only a normal disconnection (0x00) deletes the will. */
+    connection_drop(shard, c, packet.reason == REASON_SUCCESS);
 }
 
 void

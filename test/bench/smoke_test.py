@@ -56,10 +56,15 @@ class LyingRelay(threading.Thread):
 
     def run(self):
         peers = {}
-        while len(peers) < 2:
-            peer, _ = self.listener.accept()
-            peers[peer.recv(12, socket.MSG_WAITALL)[:1]] = peer
-            peer.sendall(b"k")
+        with self.listener:
+            while len(peers) < 2:
+                peer, _ = self.listener.accept()
+                peers[peer.recv(12, socket.MSG_WAITALL)[:1]] = peer
+                peer.sendall(b"k")
+        with peers[b"P"], peers[b"S"]:
+            self.relay(peers)
+
+    def relay(self, peers):
         while len(ten := peers[b"P"].recv(160, socket.MSG_WAITALL)) == 160:
             m = [ten[i:i + 16] for i in range(0, 160, 16)]
             try:

@@ -4,6 +4,8 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 /* The file itself, because the twins of its scan have no names outside. */
 #include "codec/topic.c"
 

@@ -4,6 +4,8 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 /* The file itself, because its two vector twins have no names outside. */
 #include "codec/utf8.c"
 
