@@ -108,6 +108,19 @@ broker_open(const struct config *config, char *error, size_t error_size)
     return broker;
 }
 
+static int
+listen_on_all_shards(struct broker *broker, struct io_listener *listener, uint64_t token, char *error, size_t error_size)
+{
+    for (unsigned shard = 0; shard < broker->shard_count; shard++) {
+        listener->first = shard == 0;
+        int result = io_listen(io_of_shard(broker->ios, shard), listener, token, error, error_size);
+        if (result != 0) {
+            return result;
+        }
+    }
+    return 0;
+}
+
 int
 broker_listen(struct broker *broker, char *error, size_t error_size)
 {
@@ -121,12 +134,15 @@ broker_listen(struct broker *broker, char *error, size_t error_size)
             .ipv6_only = from->ipv6_only,
             .backlog = LISTEN_BACKLOG,
         };
-        for (unsigned shard = 0; shard < broker->shard_count; shard++) {
-            listener.first = shard == 0;
-            int result = io_listen(io_of_shard(broker->ios, shard), &listener, i, error, error_size);
-            if (result != 0) {
-                return result;
-            }
+        int result = listen_on_all_shards(broker, &listener, i, error, error_size);
+        if (result != 0) {
+            return result;
+        }
+        if (from->loopback) {
+            /* `localhost` means ::1 too, on machines that have it. */
+            char ignored[256];
+            listener.host = "::1";
+            listen_on_all_shards(broker, &listener, i, ignored, sizeof ignored);
         }
     }
     return 0;

@@ -233,7 +233,7 @@ bool
 shard_busy(const struct shard *shard)
 {
     return shard->timers_behind || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
-           (shard->held_first != NULL && !shard->congested) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
+           (shard->held_first != NULL && shard->held_may_go) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
 }
 
 uint64_t
@@ -284,10 +284,13 @@ wait_for_events(struct shard *shard, bool may_wait, struct io_event *events)
     return count;
 }
 
-static bool
-is_congested(const struct shard *shard)
+static void
+look_at_congestion(struct shard *shard)
 {
-    return shard->pressure >= BUDGET_HOLD_PUBLISHERS || mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX;
+    bool before = shard->congested;
+    shard->backlogged = mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX;
+    shard->congested = shard->backlogged || shard->pressure >= BUDGET_HOLD_PUBLISHERS;
+    shard->held_may_go = shard->held_may_go || (before && !shard->congested);
 }
 
 bool
@@ -317,7 +320,7 @@ shard_turn(struct shard *shard, bool may_wait)
     shard->timers_behind = timer_wheel_advance(&shard->wheel, shard->now_ms, TIMERS_PER_TURN, fire, shard) == TIMERS_PER_TURN;
 
     shard->pressure = budget_settle(&shard->broker->budget, shard->number);
-    shard->congested = is_congested(shard);
+    look_at_congestion(shard);
     if (shard->held_first != NULL) {
         connection_resume_held(shard);
     }
@@ -325,7 +328,7 @@ shard_turn(struct shard *shard, bool may_wait)
     for (uint64_t asleep = mesh_publish(shard->broker->mesh, shard->number); asleep != 0; asleep &= asleep - 1) {
         io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));
     }
-    shard->congested = is_congested(shard); /* publishing may have made room, and then nobody else would say so */
+    look_at_congestion(shard); /* publishing may have made room, and then nobody else would say so */
     return !(shard->stopping && (shard->all_connections == NULL || shard->now_ms >= shard->stop_deadline_ms));
 }
 

@@ -43,7 +43,7 @@ struct share_group;
 struct gathered;
 struct gathered_identifier;
 
-#define SHARD_REPLAY_BUCKETS 256
+#define SHARD_REPLAY_BUCKETS 1024
 
 struct shard {
     unsigned number;
@@ -53,7 +53,9 @@ struct shard {
     struct budget_account *account;
     enum budget_level pressure;
     uint64_t now_ms;
-    bool congested;              /* publishers are held: too much is under way already */
+    bool congested;              /* publishers are held: memory is short, or too much is under way to other shards */
+    bool backlogged;             /* the second of these */
+    bool held_may_go;            /* some held connection may go on: look before sleeping */
     bool stopping;
     bool gather;                 /* the last turn was busy: the next wait may hold back to collect more */
 

@@ -766,6 +766,7 @@ struct search {
     struct filter_found *found;
     const struct filter_slots *exact, *tuples;
     uint32_t target_count, candidate_count;
+    struct target done; /* what a filter was found for last */
     struct levels levels;
     uint64_t products[SHAPE_LEVELS_MAX];
     uint64_t sums[SHAPE_LEVELS_MAX + 1]; /* sums[d] = products[0] + ... + products[d - 1] */
@@ -845,8 +846,12 @@ candidates_verify(struct search *s)
         if (f->key != target->key) {
             continue; /* only the tag was equal */
         }
+        if (s->done.key == target->key && s->done.shape == target->shape) {
+            continue; /* a target is one text; a table that is being copied has it twice */
+        }
         if (target->shape != NULL ? fits_shape(s, f, target->shape) : bytes_equal(filter_text(f), s->topic)) {
             filter_found_add(s->found, f);
+            s->done = *target;
         }
     }
     s->candidate_count = 0;
@@ -920,6 +925,7 @@ filter_index_match(const struct filter_index *index, struct bytes topic, uint64_
     s.topic = topic;
     s.found = found;
     s.target_count = s.candidate_count = 0;
+    s.done = (struct target){~hash, NULL};
     found->shards = found->count = 0;
     found->trie_nodes = 0;
 

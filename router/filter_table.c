@@ -8,8 +8,10 @@
 #include <sys/mman.h>
 
 #define POINTER_MASK (((uint64_t)1 << FILTER_TABLE_TAG_SHIFT) - 1)
-/* How far ahead a rebuild asks for the keys of objects: they lie all over the memory. */
-#define REBUILD_AHEAD 32u
+/* Slots that one change copies, while there is something to copy. Growth leaves time for two per change; more ends it sooner. */
+#define COPY_SLOTS 64u
+/* How far ahead copying asks for the keys of objects: they lie all over the memory. */
+#define COPY_AHEAD 16u
 
 static uint64_t
 key_of(const void *object)
@@ -70,6 +72,8 @@ slots_make(uint64_t bucket_count)
     }
     size_t size = bucket_count * sizeof(struct filter_bucket);
     slots->mask = bucket_count - 1;
+    slots->copied = 0;
+    atomic_init(&slots->older, NULL);
     slots->mapped_size = size >= FILTER_PAGES_HUGE_BYTES ? size : 0;
     if (slots->mapped_size > 0) {
         slots->buckets = filter_pages_map(size);
@@ -134,54 +138,83 @@ slots_insert(struct filter_slots *slots, uint64_t key, uint64_t slot)
     }
 }
 
-/* Where `object` is. */
+static bool
+bucket_has_free(const struct filter_slots *slots, uint64_t bucket)
+{
+    uint32_t equal, free_slots;
+    filter_bucket_scan(&slots->buckets[bucket], 0, &equal, &free_slots);
+    return free_slots != 0;
+}
+
+/* Where `object` is, or NULL. */
 static _Atomic uint64_t *
 slots_find(struct filter_slots *slots, const void *object)
 {
-    uint64_t key = key_of(object), wanted = slot_of(object);
-    for (uint64_t b = key & slots->mask, seen = 0; seen <= slots->mask; b = (b + 1) & slots->mask, seen++) {
+    uint64_t wanted = slot_of(object);
+    for (uint64_t b = key_of(object) & slots->mask;; b = (b + 1) & slots->mask) {
         for (uint32_t i = 0; i < FILTER_TABLE_BUCKET_SLOTS; i++) {
             _Atomic uint64_t *at = &slots->buckets[b].slots[i];
             if (atomic_load_explicit(at, memory_order_relaxed) == wanted) {
                 return at;
             }
         }
+        if (bucket_has_free(slots, b)) {
+            return NULL;
+        }
     }
-    return NULL;
 }
 
-/* Moves everything over; the keys of the objects ahead are fetched meanwhile. */
+static struct filter_slots *
+own_older(struct filter_slots *slots)
+{
+    return atomic_load_explicit(&slots->older, memory_order_relaxed);
+}
+
+/* Copies `count` slots of what is older; after the last one it is not needed any more. */
 static void
-slots_copy(struct filter_slots *from, struct filter_slots *to)
+copy_some(struct filter_table *table, uint64_t count)
 {
-    uint64_t count = slot_count(from);
-    for (uint64_t i = 0; i < count; i++) {
-        if (i + REBUILD_AHEAD < count) {
-            __builtin_prefetch(object_in(load(from, i + REBUILD_AHEAD)));
+    struct filter_slots *slots = own_slots(table), *older = own_older(slots);
+    if (older == NULL) {
+        return;
+    }
+    uint64_t all = slot_count(older), end = all - slots->copied > count ? slots->copied + count : all;
+    for (uint64_t i = slots->copied; i < end; i++) {
+        if (i + COPY_AHEAD < end) {
+            __builtin_prefetch(object_in(load(older, i + COPY_AHEAD)));
         }
-        uint64_t slot = load(from, i);
+        uint64_t slot = load(older, i);
         if (slot >> FILTER_TABLE_TAG_SHIFT > FILTER_TABLE_TAG_EMPTIED) {
-            slots_insert(to, key_of(object_in(slot)), slot);
+            table->emptied -= slots_insert(slots, key_of(object_in(slot)), slot);
         }
+    }
+    slots->copied = end;
+    if (end < all) {
+        return;
+    }
+    /* Release pairs with filter_slots_probe(): who does not find the older slots finds all copies (T4). */
+    atomic_store_explicit(&slots->older, NULL, memory_order_release);
+    if (table->epoch != NULL) {
+        epoch_retire(table->epoch, older, slots_release);
+    } else {
+        slots_release(older);
     }
 }
 
+/* New slots take the place of the present ones, which are copied from now on. */
 static bool
-rebuild(struct filter_table *table, uint64_t bucket_count)
+successor_start(struct filter_table *table, uint64_t bucket_count)
 {
-    struct filter_slots *old = own_slots(table), *slots = slots_make(bucket_count);
+    copy_some(table, UINT64_MAX); /* as a rule there is nothing left of the last time */
+    struct filter_slots *slots = slots_make(bucket_count);
     if (slots == NULL) {
         return false;
     }
-    slots_copy(old, slots);
+    atomic_store_explicit(&slots->older, own_slots(table), memory_order_relaxed);
     table->emptied = 0;
     /* Release pairs with filter_table_slots(). */
     atomic_store_explicit(&table->slots, slots, memory_order_release);
-    if (table->epoch != NULL) {
-        epoch_retire(table->epoch, old, slots_release);
-    } else {
-        slots_release(old);
-    }
+    copy_some(table, COPY_SLOTS);
     return true;
 }
 
@@ -201,13 +234,18 @@ filter_table_init(struct filter_table *table, struct epoch *epoch)
 void
 filter_table_fini(struct filter_table *table)
 {
-    slots_release(own_slots(table));
+    struct filter_slots *slots = own_slots(table);
+    if (own_older(slots) != NULL) {
+        slots_release(own_older(slots));
+    }
+    slots_release(slots);
     atomic_store_explicit(&table->slots, NULL, memory_order_relaxed);
 }
 
 int
 filter_table_reserve(struct filter_table *table)
 {
+    copy_some(table, COPY_SLOTS);
     uint64_t capacity = slot_count(own_slots(table));
     uint64_t filled = table->used + table->emptied + 1;
     if (filled * 8 <= capacity * 5) {
@@ -215,7 +253,7 @@ filter_table_reserve(struct filter_table *table)
     }
     /* Twice as large, unless it is mostly removals that fill it. */
     uint64_t larger = (table->used + 1) * 16 > capacity * 5 ? 2 : 1;
-    if (rebuild(table, capacity / FILTER_TABLE_BUCKET_SLOTS * larger)) {
+    if (successor_start(table, capacity / FILTER_TABLE_BUCKET_SLOTS * larger)) {
         return 0;
     }
     /* T3, if more slowly than we like. */
@@ -231,26 +269,47 @@ filter_table_insert(struct filter_table *table, void *object)
     table->used++;
 }
 
+/* Takes `object` out of these slots, if it is there. True if it was; `*emptied` if its place cannot be free again (T2). */
+static bool
+slots_remove(struct filter_slots *slots, const void *object, bool *emptied)
+{
+    _Atomic uint64_t *at = slots_find(slots, object);
+    if (at == NULL) {
+        return false;
+    }
+    uint64_t bucket = (uint64_t)(at - slots->buckets[0].slots) / FILTER_TABLE_BUCKET_SLOTS;
+    *emptied = !bucket_has_free(slots, bucket);
+    uint64_t left = *emptied ? (uint64_t)FILTER_TABLE_TAG_EMPTIED << FILTER_TABLE_TAG_SHIFT : 0;
+    atomic_store_explicit(at, left, memory_order_release);
+    return true;
+}
+
 void
 filter_table_remove(struct filter_table *table, const void *object)
 {
-    struct filter_slots *slots = own_slots(table);
-    _Atomic uint64_t *at = slots_find(slots, object);
-    assert(at != NULL);
-
-    uint64_t index = (uint64_t)(at - slots->buckets[0].slots);
-    uint32_t equal, free_slots;
-    filter_bucket_scan(&slots->buckets[index / FILTER_TABLE_BUCKET_SLOTS], 0, &equal, &free_slots);
-    uint64_t left = free_slots != 0 ? 0 : (uint64_t)FILTER_TABLE_TAG_EMPTIED << FILTER_TABLE_TAG_SHIFT; /* T2 */
-    atomic_store_explicit(at, left, memory_order_release);
-    table->emptied += left != 0;
+    struct filter_slots *slots = own_slots(table), *older = own_older(slots);
+    bool emptied = false, ignored;
+    bool here = slots_remove(slots, object, &emptied);
+    bool there = older != NULL && slots_remove(older, object, &ignored);
+    assert(here || there); /* T4 */
+    table->emptied += emptied;
     table->used--;
 
-    uint64_t capacity = slot_count(slots);
-    if (slots->mask > 0 && table->used * 16 < capacity) {
+    copy_some(table, COPY_SLOTS);
+    if (slots->mask > 0 && own_older(slots) == NULL && table->used * 16 < slot_count(slots)) {
         /* Without memory it stays large, which harms nobody. */
-        (void)rebuild(table, (slots->mask + 1) / 4 > 0 ? (slots->mask + 1) / 4 : 1);
+        (void)successor_start(table, slots->mask >= 3 ? (slots->mask + 1) / 4 : 1);
     }
+}
+
+static bool
+slots_replace(struct filter_slots *slots, const void *old, const void *object)
+{
+    _Atomic uint64_t *at = slots_find(slots, old);
+    if (at != NULL) {
+        atomic_store_explicit(at, slot_of(object), memory_order_release);
+    }
+    return at != NULL;
 }
 
 void
@@ -258,44 +317,60 @@ filter_table_replace(struct filter_table *table, const void *old, void *object)
 {
     assert(key_of(old) == key_of(object));
 
-    _Atomic uint64_t *at = slots_find(own_slots(table), old);
-    assert(at != NULL);
-    atomic_store_explicit(at, slot_of(object), memory_order_release);
+    struct filter_slots *slots = own_slots(table), *older = own_older(slots);
+    bool here = slots_replace(slots, old, object);
+    bool there = older != NULL && slots_replace(older, old, object);
+    assert(here || there); /* T4 */
 }
 
 uint64_t
 filter_table_slot_count(const struct filter_table *table)
 {
-    return slot_count(own_slots(table));
+    struct filter_slots *slots = own_slots(table), *older = own_older(slots);
+    return slot_count(slots) + (older != NULL ? slot_count(older) - slots->copied : 0);
 }
 
+/* The newest slots, then what is not copied yet. */
 void *
 filter_table_at(const struct filter_table *table, uint64_t slot)
 {
-    return object_in(load(own_slots(table), slot));
+    struct filter_slots *slots = own_slots(table);
+    uint64_t here = slot_count(slots);
+    return object_in(slot < here ? load(slots, slot) : load(own_older(slots), slots->copied + slot - here));
+}
+
+/* T1 and T2 of one generation of slots; returns its objects from slot `first` on. */
+static uint64_t
+check_slots(const struct filter_table *table, struct filter_slots *slots, uint64_t first, uint64_t *emptied)
+{
+    uint64_t objects = 0;
+    for (uint64_t i = 0; i < slot_count(slots); i++) {
+        uint64_t slot = load(slots, i);
+        void *object = object_in(slot), *found;
+        *emptied += slot >> FILTER_TABLE_TAG_SHIFT == FILTER_TABLE_TAG_EMPTIED;
+        if (slot >> FILTER_TABLE_TAG_SHIFT <= FILTER_TABLE_TAG_EMPTIED) {
+            assert(object == NULL);
+            continue;
+        }
+        objects += i >= first;
+        assert(slot == slot_of(object)); /* T1 */
+        assert(slots_find(slots, object) != NULL); /* T2 */
+        struct filter_probe probe = filter_slots_probe(own_slots(table), key_of(object));
+        do {
+            found = filter_probe_next(&probe);
+            assert(found != NULL); /* T4 */
+        } while (found != object);
+    }
+    return objects;
 }
 
 void
 filter_table_check(const struct filter_table *table)
 {
-    struct filter_slots *slots = own_slots(table);
-    uint64_t used = 0, emptied = 0;
-    for (uint64_t i = 0; i < slot_count(slots); i++) {
-        uint64_t slot = load(slots, i);
-        emptied += slot >> FILTER_TABLE_TAG_SHIFT == FILTER_TABLE_TAG_EMPTIED;
-        if (slot >> FILTER_TABLE_TAG_SHIFT <= FILTER_TABLE_TAG_EMPTIED) {
-            assert(object_in(slot) == NULL);
-            continue;
-        }
-        used++;
-        void *object = object_in(slot), *found;
-        assert(slot == slot_of(object)); /* T1 */
-        struct filter_probe probe = filter_slots_probe(slots, key_of(object));
-        do {
-            found = filter_probe_next(&probe);
-            assert(found != NULL); /* T2 */
-        } while (found != object);
-    }
-    assert(used == table->used && emptied == table->emptied);
-    assert(used + emptied < slot_count(slots)); /* T3 */
+    struct filter_slots *slots = own_slots(table), *older = own_older(slots);
+    uint64_t emptied = 0, ignored = 0;
+    uint64_t here = check_slots(table, slots, 0, &emptied);
+    uint64_t there = older != NULL ? check_slots(table, older, slots->copied, &ignored) : 0;
+    assert(here + there == table->used && emptied == table->emptied);
+    assert(table->used + emptied < slot_count(slots)); /* T3 */
 }

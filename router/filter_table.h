@@ -6,13 +6,17 @@
  * A key is looked for in bucket `key & mask` and the ones behind it, up to the first bucket with a free slot. All eight tags are compared at once.
  * The table knows nothing of equality: a probe yields the objects whose tag fits, the caller compares.
  *
+ * A table that is full gets a successor, into which every change of the writer then copies a few slots, so that no change stalls. Until all are copied
+ * probes go on in the older one; they may yield an object twice.
+ *
  * Invariants
  *   T1  an object starts with its 64-bit key, which never changes.
  *   T2  a bucket that once had no free slot never has one again until the table is rebuilt: so nobody stops in front of what had to move on.
- *   T3  one free slot is left at least; a rebuild keeps used and left-empty slots below 5/8.
+ *   T3  one free slot is left at least; a successor keeps used and left-empty slots below 5/8.
+ *   T4  an object is in the newest slots, or in the older ones, or (while copying) in both; never in neither.
  *
  * Threads  probes: any, between two quiescent states of the table's epoch. Everything else: the writer.
- * Memory   borrows the objects. Growing builds a new table and retires the old one.
+ * Memory   borrows the objects. Slots that are copied are retired by epoch.
  */
 #ifndef TIDEWIRE_ROUTER_FILTER_TABLE_H
 #define TIDEWIRE_ROUTER_FILTER_TABLE_H
@@ -50,12 +54,15 @@ struct filter_slots {
     uint64_t mask; /* buckets - 1 */
     struct filter_bucket *buckets;
     size_t mapped_size; /* 0: from the heap */
+    _Atomic(struct filter_slots *) older; /* NULL: everything is here */
+    uint64_t copied; /* the writer's: slots of `older` that are here too */
 };
 
 struct filter_table {
     _Atomic(struct filter_slots *) slots;
     struct epoch *epoch; /* NULL: no readers but the writer */
-    uint64_t used, emptied;
+    uint64_t used;       /* objects */
+    uint64_t emptied;    /* slots of the newest that a removal left empty */
 };
 
 /* 0 or -ENOMEM. Starts at one bucket. */
@@ -72,7 +79,7 @@ void filter_table_remove(struct filter_table *table, const void *object);
 /* Puts `object` where `old`, of the same key, was. */
 void filter_table_replace(struct filter_table *table, const void *old, void *object);
 
-/* Slots by number, for going over all objects: NULL where there is none. */
+/* Slots by number, for going over all objects, each once: NULL where there is none. For the writer, and only while nothing changes. */
 uint64_t filter_table_slot_count(const struct filter_table *table);
 void *filter_table_at(const struct filter_table *table, uint64_t slot);
 
@@ -81,6 +88,8 @@ void filter_table_check(const struct filter_table *table);
 /* A search under way. */
 struct filter_probe {
     const struct filter_slots *slots;
+    const struct filter_slots *older; /* where to go on */
+    uint64_t key;
     uint64_t bucket;
     uint32_t tag;
     uint32_t candidates; /* slots of this bucket still to look at, as bits */
@@ -132,7 +141,7 @@ filter_probe_scan(struct filter_probe *probe)
 static inline const struct filter_slots *
 filter_table_slots(const struct filter_table *table)
 {
-    /* Acquire pairs with the release store after a rebuild. */
+    /* Acquire pairs with successor_start(). */
     return atomic_load_explicit(&table->slots, memory_order_acquire);
 }
 
@@ -145,7 +154,9 @@ filter_slots_prefetch(const struct filter_slots *slots, uint64_t key)
 static inline struct filter_probe
 filter_slots_probe(const struct filter_slots *slots, uint64_t key)
 {
-    struct filter_probe probe = {.slots = slots, .bucket = key & slots->mask, .tag = filter_table_tag(key)};
+    struct filter_probe probe = {.slots = slots, .key = key, .bucket = key & slots->mask, .tag = filter_table_tag(key)};
+    /* Before looking here: acquire pairs with the end of copying, so where this is NULL all copies are seen (T4). */
+    probe.older = atomic_load_explicit(&slots->older, memory_order_acquire);
     filter_probe_scan(&probe);
     return probe;
 }
@@ -164,10 +175,15 @@ filter_probe_next(struct filter_probe *probe)
                 return (void *)(uintptr_t)(slot & (((uint64_t)1 << FILTER_TABLE_TAG_SHIFT) - 1));
             }
         }
-        if (probe->last) {
+        if (!probe->last) {
+            probe->bucket = (probe->bucket + 1) & probe->slots->mask;
+        } else if (probe->older != NULL) {
+            probe->slots = probe->older;
+            probe->older = NULL;
+            probe->bucket = probe->key & probe->slots->mask;
+        } else {
             return NULL;
         }
-        probe->bucket = (probe->bucket + 1) & probe->slots->mask;
         filter_probe_scan(probe);
     }
 }

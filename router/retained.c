@@ -29,13 +29,13 @@ struct node {
 
 struct retained {
     struct filter_table nodes; /* all but the root */
-    struct node root;
     struct budget_account *account;
     struct retained_limits limits;
     uint64_t count, bytes;
     uint64_t level_key, path_key;
     struct node *sweep_at; /* pinned; or the root: start anew */
     uint32_t walk_count;
+    struct node root; /* last: its level is empty, and clang wants it so */
 };
 
 struct pattern_level {

@@ -337,6 +337,9 @@ complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
 static uint64_t
 prepare_turn(struct io *io)
 {
+    if (io->starved_count > 0) {
+        ring_add_buffers(&io->ring);
+    }
     uint32_t buffers_given = ring_give_buffers(&io->ring);
     bool starving = socket_feed_starved(io, buffers_given);
     uint64_t accept_ns = accept_arm(io);

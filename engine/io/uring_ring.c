@@ -89,6 +89,12 @@ create_file_table(struct ring *ring, uint32_t file_count, char *error, size_t er
     return result;
 }
 
+/*
+ * Receive buffers in use at first. The kernel takes them in turn, so all in use are touched sooner or later: a quiet broker stays small with few, and
+ * a busy one gets more when it runs out.
+ */
+#define BUFFERS_AT_START 256u
+
 static void *
 map_zeroed(size_t size)
 {
@@ -124,11 +130,21 @@ create_buffers(struct ring *ring, char *error, size_t error_size)
         snprintf(error, error_size, "io_uring: cannot register %u receive buffers: %s", ring->buffer_count, strerror(-result));
         return result;
     }
-    for (uint32_t id = 0; id < ring->buffer_count; id++) {
-        ring_return_buffer(ring, id);
-    }
+    ring_add_buffers(ring);
     ring_give_buffers(ring);
     return 0;
+}
+
+bool
+ring_add_buffers(struct ring *ring)
+{
+    uint32_t wanted = ring->buffers_used == 0 ? BUFFERS_AT_START : ring->buffers_used * 2;
+    uint32_t target = wanted < ring->buffer_count ? wanted : ring->buffer_count;
+    bool more = ring->buffers_used < target;
+    while (ring->buffers_used < target) {
+        ring_return_buffer(ring, ring->buffers_used++);
+    }
+    return more;
 }
 
 int

@@ -49,6 +49,7 @@ struct ring {
     struct io_uring_buf_ring *buffer_ring;
     uint8_t *buffer_memory;
     uint32_t buffer_size, buffer_count;
+    uint32_t buffers_used;     /* the first ones take part; more on demand, up to buffer_count */
     uint32_t buffers_returned; /* put into the ring, not yet shown to the kernel */
 };
 
@@ -101,6 +102,9 @@ ring_buffer(const struct ring *ring, uint32_t id)
 {
     return ring->buffer_memory + (size_t)id * ring->buffer_size;
 }
+
+/* Doubles the buffers in use, up to buffer_count; the kernel gets them with the next ring_give_buffers(). False: all are in use already. */
+bool ring_add_buffers(struct ring *ring);
 
 /* Queues a buffer for its return; the kernel gets it, and may write to it, with the next ring_give_buffers(). */
 static inline void

@@ -14,6 +14,8 @@
 #define LINGER_MS 2000
 /* Output beyond the QoS 0 limit that only answers can cause: then the peer must read before it may ask for more. */
 #define OUTPUT_ANSWERS_MAX (256u * 1024)
+/* Under memory pressure a held publisher gets one packet through in this time. */
+#define SLOW_LANE_MS 20
 /* Held connections looked at per turn. */
 #define HELD_PER_TURN 256
 
@@ -62,6 +64,7 @@ make_connection(struct shard *shard, io_socket socket, uint8_t listener)
     c->listener = listener;
     c->timer.kind = TIMER_CONNECTION;
     c->last_received_ms = shard->now_ms;
+    c->packet_size_max = UINT32_MAX;
     c->next = shard->all_connections;
     c->link = &shard->all_connections;
     if (c->next != NULL) {
@@ -197,6 +200,9 @@ connection_received(struct shard *shard, struct connection *c, const struct io_e
     if (event->result <= 0) {
         c->peer_ended = true;
         c->receiving = false;
+        if (c->held && event->result == 0) {
+            return; /* it has said more than we have looked at: input_bytes() ends it when that is done */
+        }
         if (c->state == CONNECTION_CLOSING) {
             c->state = CONNECTION_CLOSED;
             timer_disarm(&shard->wheel, &c->timer);
@@ -225,6 +231,16 @@ connection_must_hold(const struct shard *shard, const struct connection *c)
     return shard->congested || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX;
 }
 
+/*
+ * Near the memory limit publishers are slowed down, not stopped: what fills the memory may be queues that nobody drains, and then the next levels of the
+ * budget must still be reached (dropping, refusing), or nobody could publish anything any more.
+ */
+static bool
+waited_long_enough(const struct shard *shard, const struct connection *c)
+{
+    return !shard->backlogged && c->out_bytes <= shard->config->max_output_bytes && shard->now_ms >= c->held_since_ms + SLOW_LANE_MS;
+}
+
 void
 connection_hold(struct shard *shard, struct connection *c)
 {
@@ -232,6 +248,7 @@ connection_hold(struct shard *shard, struct connection *c)
         return;
     }
     c->held = true;
+    c->held_since_ms = shard->now_ms;
     c->held_next = NULL;
     if (shard->held_last != NULL) {
         shard->held_last->held_next = c;
@@ -280,11 +297,18 @@ void
 connection_resume_held(struct shard *shard)
 {
     struct connection *last = shard->held_last;
-    for (unsigned i = 0; i < HELD_PER_TURN && shard->held_first != NULL; i++) {
+    shard->held_may_go = false;
+    for (unsigned i = 0; shard->held_first != NULL; i++) {
+        if (i == HELD_PER_TURN) {
+            shard->held_may_go = !shard->congested; /* the rest in the next turn */
+            break;
+        }
         struct connection *c = take_held(shard);
         bool was_last = c == last;
-        if (connection_must_hold(shard, c)) {
+        if (connection_must_hold(shard, c) && !waited_long_enough(shard, c)) {
+            uint64_t since_ms = c->held_since_ms;
             connection_hold(shard, c);
+            c->held_since_ms = since_ms;
         } else {
             input_bytes(shard, c, bytes_of(NULL, 0));
         }
@@ -347,7 +371,8 @@ connection_append(struct shard *shard, struct connection *c, uint32_t size)
 void
 connection_put(struct shard *shard, struct connection *c, const void *packet, uint32_t size)
 {
-    uint8_t *at = connection_append(shard, c, size);
+    /* MQTT5 [MQTT-3.1.2-24]: an answer that the client does not take leaves nothing but to part. */
+    uint8_t *at = size <= c->packet_size_max ? connection_append(shard, c, size) : NULL;
     if (at != NULL) {
         memcpy(at, packet, size);
     } else if (c->state == CONNECTION_CONNECTED) {
@@ -425,6 +450,9 @@ connection_sent(struct shard *shard, struct connection *c, int32_t result)
             c->chunk_hint--;
         }
         drop_first_chunk(shard, c);
+    }
+    if (c->held) {
+        shard->held_may_go = true;
     }
     if (c->out_first != NULL) {
         mark_dirty(shard, c);

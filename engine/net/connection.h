@@ -54,6 +54,7 @@ struct connection {
     struct alias_table *aliases_in, *aliases_out;
     struct timer timer;                   /* TIMER_CONNECTION */
     uint64_t last_received_ms;
+    uint64_t held_since_ms;
     uint32_t partial_used, partial_room;
     uint32_t out_start;                   /* of the first chunk: already sent */
     uint32_t out_under_way;               /* bytes of the send under way; 0: none */

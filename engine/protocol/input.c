@@ -208,7 +208,9 @@ input_bytes(struct shard *shard, struct connection *c, struct bytes data)
     }
     if (c->state == CONNECTION_NEW) {
         io_receive_once(shard->io, c->socket);
-    } else if (!c->held && !c->receiving && !c->peer_ended) {
+    } else if (c->peer_ended && !c->held) {
+        connection_drop(shard, c, false);
+    } else if (!c->held && !c->receiving) {
         c->receiving = true;
         io_receive(shard->io, c->socket);
     }

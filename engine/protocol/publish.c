@@ -20,12 +20,23 @@ send_ack(struct shard *shard, struct connection *c, uint8_t type, uint16_t packe
     connection_put(shard, c, bytes, with_reason ? 5 : 4);
 }
 
-/* A reason code that ends only this message: told in its acknowledgement where there is one. Versions 3.x cannot be told and get a plain one. */
+/* A reason code that ends only this message: told in its acknowledgement where there is one. Versions 3.x cannot be told and get a plain one (MQTT3 3.3.5). */
 static void
 refuse_message(struct shard *shard, struct connection *c, const struct publish *publish, uint8_t reason)
 {
     if (publish->qos > 0) {
         send_ack(shard, c, publish->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, publish->packet_id, reason);
+    }
+}
+
+/* No room for it. A plain acknowledgement would say that we have it, so where the reason cannot be told the connection ends. */
+static void
+refuse_for_quota(struct shard *shard, struct connection *c, const struct publish *publish)
+{
+    if (publish->qos > 0 && c->version != MQTT_VERSION_5) {
+        connection_close(shard, c, REASON_QUOTA_EXCEEDED, "no memory for its message");
+    } else {
+        refuse_message(shard, c, publish, REASON_QUOTA_EXCEEDED);
     }
 }
 
@@ -88,7 +99,7 @@ route_publish(struct shard *shard, struct connection *c, const struct publish *p
     publication_init(&p);
     if (!forwardable(shard, &publish->properties, &p.properties) || shard->pressure >= BUDGET_REFUSE) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        refuse_message(shard, c, publish, REASON_QUOTA_EXCEEDED);
+        refuse_for_quota(shard, c, publish);
         return false;
     }
     p.topic = publish->topic;
@@ -122,7 +133,7 @@ publish_qos2(struct shard *shard, struct connection *c, const struct publish *pu
     uint8_t reason;
     if (!received_add(received, publish->packet_id)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        refuse_message(shard, c, publish, REASON_QUOTA_EXCEEDED);
+        refuse_for_quota(shard, c, publish);
         return;
     }
     if (!route_publish(shard, c, publish, &reason)) {

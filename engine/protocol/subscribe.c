@@ -136,6 +136,10 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     if (!topic_filter_parse(text, shard->config->max_topic_levels, &parsed)) {
         return REASON_TOPIC_FILTER_INVALID;
     }
+    if (work->session->replay_count >= REPLAYS_PER_SESSION_MAX) {
+        stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);
+        return REASON_QUOTA_EXCEEDED;
+    }
     uint32_t hash = hash_text(shard, text);
     struct subscription *s = session_find_subscription(work->session, text, hash, shard);
     bool existed = s != NULL;

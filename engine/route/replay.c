@@ -19,6 +19,7 @@ struct replay {
     struct replay *bucket_next;
     struct retained_walk *walk;
     struct session_reference reference;
+    struct session_replay *asker; /* on the session's shard; its own */
     uint64_t ready_turn;          /* Y1 */
     uint32_t serial;              /* the asking shard's */
     uint32_t identifier;
@@ -31,6 +32,7 @@ struct parcel_replay { /* BEGIN (the filter follows), MORE, CANCEL, PAUSE, END *
     struct parcel head;
     uint8_t qos;
     struct session_reference reference;
+    struct session_replay *asker; /* lives as long as the session's identity holds, and until END */
     uint32_t serial;
     uint32_t identifier;
     uint32_t filter_size;
@@ -40,7 +42,6 @@ struct parcel_replay_message {
     struct parcel head;
     uint8_t qos;
     struct session_reference reference;
-    uint32_t serial;
     uint32_t identifier;
     struct parcel_message message;
 };
@@ -154,7 +155,7 @@ tell_session(struct shard *shard, const struct replay *r, enum parcel_type type)
 {
     struct parcel_replay *parcel = parcel_send(shard, r->shard, type, sizeof *parcel, 0);
     parcel->reference = r->reference;
-    parcel->serial = r->serial;
+    parcel->asker = r->asker;
 }
 
 static void
@@ -165,12 +166,13 @@ handle_begin(struct shard *shard, unsigned from, const struct parcel_replay *par
     if (walk == NULL) {
         free(r);
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        struct replay nothing = {.reference = parcel->reference, .serial = parcel->serial, .shard = (uint8_t)from};
+        struct replay nothing = {.reference = parcel->reference, .asker = parcel->asker, .shard = (uint8_t)from};
         tell_session(shard, &nothing, PARCEL_REPLAY_END);
         return;
     }
     r->walk = walk;
     r->reference = parcel->reference;
+    r->asker = parcel->asker;
     r->serial = parcel->serial;
     r->identifier = parcel->identifier;
     r->shard = (uint8_t)from;
@@ -191,7 +193,6 @@ send_retained(struct shard *shard, const struct replay *r, struct message *messa
         parcel_send_message(shard, r->shard, PARCEL_REPLAY_MESSAGE, sizeof *parcel, offsetof(struct parcel_replay_message, message), &p);
     if (parcel != NULL) {
         parcel->reference = r->reference;
-        parcel->serial = r->serial;
         parcel->identifier = r->identifier;
         parcel->qos = r->qos;
     }
@@ -271,10 +272,16 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     mine->serial = ++shard->replay_serial;
     mine->shard = (uint8_t)home;
     mine->next = session->replays;
+    mine->link = &session->replays;
+    if (mine->next != NULL) {
+        mine->next->link = &mine->next;
+    }
     session->replays = mine;
+    session->replay_count++;
 
     struct parcel_replay *parcel = parcel_send(shard, home, PARCEL_REPLAY_BEGIN, sizeof *parcel, filter.size);
     parcel->reference = (struct session_reference){session, session->identity};
+    parcel->asker = mine;
     parcel->serial = mine->serial;
     parcel->qos = s->qos;
     parcel->identifier = s->identifier;
@@ -290,7 +297,7 @@ replay_begin(struct shard *shard, struct session *session, struct bytes filter, 
         return;
     }
     if (session->fresh == NULL) {
-        session->fresh = calloc(1, sizeof *session->fresh);
+        session->fresh = fresh_init(); /* without memory only the order of Y2 is at risk */
     }
     if (!parsed.wildcard) {
         ask(shard, session, broker_shard_of(shard->broker, filter.data, filter.size), filter, s);
@@ -332,11 +339,16 @@ replay_continue(struct shard *shard, struct session *session)
 }
 
 static void
-forget_fresh(struct session *session)
+forget(struct session *session, struct session_replay *mine)
 {
-    if (session->replays == NULL) {
-        free(session->fresh);
-        session->fresh = NULL;
+    *mine->link = mine->next;
+    if (mine->next != NULL) {
+        mine->next->link = mine->link;
+    }
+    free(mine);
+    session->replay_count--;
+    if (session->replays == NULL && session->fresh != NULL) {
+        fresh_fini(&session->fresh);
     }
 }
 
@@ -344,35 +356,15 @@ void
 replay_cancel_all(struct shard *shard, struct session *session)
 {
     while (session->replays != NULL) {
-        struct session_replay *mine = session->replays;
-        session->replays = mine->next;
-        send_plain(shard, session, mine, PARCEL_REPLAY_CANCEL);
-        free(mine);
+        send_plain(shard, session, session->replays, PARCEL_REPLAY_CANCEL);
+        forget(session, session->replays);
     }
-    forget_fresh(session);
-}
-
-static struct session_replay **
-find_mine(struct session *session, unsigned from, uint32_t serial)
-{
-    struct session_replay **at = &session->replays;
-    while (*at != NULL && !((*at)->shard == from && (*at)->serial == serial)) {
-        at = &(*at)->next;
-    }
-    return at;
 }
 
 static bool
 is_fresh(const struct shard *shard, const struct session *session, struct bytes topic)
 {
-    uint32_t count = session->fresh ? session->fresh->count : 0;
-    uint64_t hash = count > 0 ? broker_hash(shard->broker, topic.data, topic.size) : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (session->fresh->hashes[i] == hash) {
-            return true;
-        }
-    }
-    return false;
+    return session->fresh != NULL && fresh_has(session->fresh, broker_hash(shard->broker, topic.data, topic.size));
 }
 
 static void
@@ -383,8 +375,7 @@ handle_message(struct shard *shard, unsigned from, const struct parcel_replay_me
         return;
     }
     struct session *session = parcel->reference.session;
-    if (session->identity == parcel->reference.identity && *find_mine(session, from, parcel->serial) != NULL &&
-        !is_fresh(shard, session, p.topic)) {
+    if (session->identity == parcel->reference.identity && !is_fresh(shard, session, p.topic)) {
         struct deliver_terms terms = {
             .identifiers = &parcel->identifier,
             .identifier_count = parcel->identifier != 0,
@@ -397,23 +388,16 @@ handle_message(struct shard *shard, unsigned from, const struct parcel_replay_me
 }
 
 static void
-handle_pause_or_end(struct shard *shard, unsigned from, const struct parcel_replay *parcel)
+handle_pause_or_end(struct shard *shard, const struct parcel_replay *parcel)
 {
     struct session *session = parcel->reference.session;
     if (session->identity != parcel->reference.identity) {
         return;
     }
-    struct session_replay **at = find_mine(session, from, parcel->serial);
-    struct session_replay *mine = *at;
-    if (mine == NULL) {
-        return;
-    }
     if (parcel->head.type == PARCEL_REPLAY_END) {
-        *at = mine->next;
-        free(mine);
-        forget_fresh(session);
+        forget(session, parcel->asker);
     } else {
-        mine->waiting = true;
+        parcel->asker->waiting = true;
     }
     replay_continue(shard, session);
 }
@@ -434,7 +418,7 @@ replay_handle(struct shard *shard, unsigned from, const void *parcel)
         break;
     case PARCEL_REPLAY_PAUSE:
     case PARCEL_REPLAY_END:
-        handle_pause_or_end(shard, from, parcel);
+        handle_pause_or_end(shard, parcel);
         break;
     default:
         assert(false);

@@ -13,7 +13,7 @@
  *   Y1  Who subscribes after a retained message was acknowledged gets it. The message's parcel to its home was visible before the acknowledgement left, so before
  *       the REPLAY_BEGIN was sent; but the home may take parcels in any order of senders. So a walk starts only after one more whole pass over all queues (shard.h H2).
  *   Y2  A session never gets an older retained message of a topic after a newer live one. While replays run, the session's shard remembers the topics of live
- *       messages with RETAIN set (session_fresh) and leaves those out of the replay.
+ *       messages with RETAIN set (engine/session/fresh.h) and leaves those out of the replay.
  */
 #ifndef TIDEWIRE_ENGINE_ROUTE_REPLAY_H
 #define TIDEWIRE_ENGINE_ROUTE_REPLAY_H
@@ -22,6 +22,8 @@
 #include "engine/session/session.h"
 #include "router/subscribers.h"
 
+/* Walks that one session may have under way; a subscription beyond is refused (Quota exceeded). Raising it costs memory per hostile SUBSCRIBE. */
+#define REPLAYS_PER_SESSION_MAX 16384u
 /* Messages, and bytes of them, that a walk sends before it waits for REPLAY_MORE. */
 #define REPLAY_BATCH 64
 #define REPLAY_BATCH_BYTES (256u * 1024)

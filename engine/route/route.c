@@ -30,9 +30,8 @@ struct gathered_identifier {
 static void
 note_fresh(const struct shard *shard, struct session *session, const struct publication *p)
 {
-    struct session_fresh *fresh = session->fresh;
-    if (p->retain && fresh != NULL && fresh->count < sizeof fresh->hashes / sizeof fresh->hashes[0]) {
-        fresh->hashes[fresh->count++] = broker_hash(shard->broker, p->topic.data, p->topic.size);
+    if (p->retain && session->fresh != NULL) {
+        fresh_add(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size));
     }
 }
 

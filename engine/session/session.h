@@ -22,6 +22,7 @@
 
 #include "alloc/message.h"
 #include "codec/packet.h"
+#include "engine/session/fresh.h"
 #include "engine/session/inflight.h"
 #include "engine/session/received.h"
 #include "engine/timer.h"
@@ -54,16 +55,10 @@ struct session_suback {
 
 /* A replay of retained messages that some shard runs for this session. */
 struct session_replay {
-    struct session_replay *next;
+    struct session_replay *next, **link;
     uint32_t serial;
     uint8_t shard;
     bool waiting;             /* for our REPLAY_MORE */
-};
-
-/* Topics that were delivered live while replays run: an older retained message may not follow (engine/route/replay.h). */
-struct session_fresh {
-    uint64_t hashes[256];
-    uint32_t count;
 };
 
 struct session {
@@ -76,7 +71,7 @@ struct session {
     struct delivery *queue_first, *queue_last;
     struct session_suback *subacks;
     struct session_replay *replays;
-    struct session_fresh *fresh;
+    struct fresh *fresh;            /* topics delivered live while replays run; NULL: none run */
     struct timer timer;             /* TIMER_SESSION */
     struct inflight inflight;
     struct received received;
@@ -86,6 +81,7 @@ struct session {
     uint32_t queue_count;
     uint32_t client_hash;
     uint32_t expiry_s;              /* Session Expiry Interval; 0: ends with the connection */
+    uint32_t replay_count;
     uint32_t subscription_count;
     uint32_t subscription_room;     /* a power of two, or 0 */
     uint16_t client_id_size;

@@ -103,6 +103,7 @@ class Broker:
             lines.append('user root')
         lines = [line for line in lines if line.split()[0] not in chosen or line.startswith('listener')] + self.options
         if ON_MOSQUITTO:
+            lines.append('set_tcp_nodelay true')  # else each of its answers may wait 40 ms
             lines = [line for line in lines if line.split()[0] not in UNKNOWN_TO_MOSQUITTO]
         return '\n'.join(lines) + '\n'
 

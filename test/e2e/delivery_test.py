@@ -5,6 +5,7 @@ Bare sockets, so that packets show exactly. Numbers are MQTT 5.0's unless a docs
 identifiers, so with two shards about half of all pairs cross shards.
 """
 import collections
+import select
 import time
 import unittest
 
@@ -843,33 +844,30 @@ class Crowd(WireCase):
         for n, c in enumerate(clients):
             c.subscribe((self.topic('one', n), n % 3), (self.topic('all'), 1), (f'$share/crowd/{self.topic("some")}', 0))
         got = [collections.Counter() for _ in clients]
+        numbers = {c.socket: n for n, c in enumerate(clients)}
 
-        def read(n, wanted, limit_s):
-            """Acknowledges and counts what comes, until `wanted` other packets came."""
-            c, others = clients[n], 0
-            deadline = time.monotonic() + limit_s
-            while wanted is None or others < wanted:
+        def read_ready(wait_s):
+            """Acknowledges and counts what lies in the sockets; False when nothing did."""
+            ready, _, _ = select.select([c.socket for c in clients], [], [], wait_s)
+            for n in [numbers[s] for s in ready]:
                 try:
-                    p = c.receive(max(0, deadline - time.monotonic()) if wanted is not None else 0.001)
+                    while True:
+                        p = clients[n].receive(0.001)
+                        if p.kind == PUBLISH:
+                            got[n][p.topic, p.payload] += 1
+                            if p.qos:
+                                clients[n].acknowledge(PUBACK if p.qos == 1 else PUBREC, p.packet_id)
+                        elif p.kind == PUBREL:
+                            clients[n].acknowledge(PUBCOMP, p.packet_id)
                 except Silence:
-                    if wanted is not None:
-                        raise
-                    return
-                if p.kind == PUBLISH:
-                    got[n][p.topic, p.payload] += 1
-                    if p.qos:
-                        c.acknowledge(PUBACK if p.qos == 1 else PUBREC, p.packet_id)
-                elif p.kind == PUBREL:
-                    c.acknowledge(PUBCOMP, p.packet_id)
-                else:
-                    others += 1
+                    pass
+            return bool(ready)
         for n, c in enumerate(clients):
             octets = b''.join(publish_bytes(c.version, self.topic('one', (n + 1) % size), f'{n}.{k}', 1, packet_id=k + 1) for k in range(5))
             octets += b''.join(publish_bytes(c.version, self.topic('all'), f'{n}.{k}', 1, packet_id=k + 6) for k in range(2))
             c.send(octets + publish_bytes(c.version, self.topic('some'), f'{n}', 1, packet_id=8))
             if n % 10 == 9:
-                for m in range(size):
-                    read(m, None, 0)
+                read_ready(0)
         expected = 5 + 2 * size
         shared = f'{self.topic("some")}'
 
@@ -878,11 +876,9 @@ class Crowd(WireCase):
                 ([0] if sum(v for g in got for (t, _), v in g.items() if t == shared) < size else [])
         deadline = time.monotonic() + 30 * broker.PATIENCE
         while missing() and time.monotonic() < deadline:
-            for n in range(size):
-                read(n, None, 0)
-        time.sleep(0.1)
-        for n in range(size):
-            read(n, None, 0)
+            read_ready(0.1)
+        while read_ready(0.2):  # what would come twice
+            pass
         everyone = collections.Counter({(self.topic('all'), f'{n}.{k}'.encode()): 1 for n in range(size) for k in range(2)})
         shares = collections.Counter()
         for n in range(size):
