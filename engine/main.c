@@ -1,6 +1,7 @@
 /* The program: configuration, threads, signals, the end. */
 #include "engine/broker.h"
 #include "engine/log.h"
+#include "engine/observe/log_topic.h"
 #include "engine/shard.h"
 
 #include <errno.h>
@@ -233,6 +234,7 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
 
+    log_topic_open();
     int log_result = log_open(all[0]);
     if (log_result != 0) {
         log_line(CONFIG_LOG_ERROR, "Error: log_dest file %s cannot be opened: %s", all[0]->log_file, strerror(-log_result));

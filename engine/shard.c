@@ -2,6 +2,7 @@
 
 #include "engine/log.h"
 #include "engine/net/connection.h"
+#include "engine/observe/log_topic.h"
 #include "engine/observe/sys.h"
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
@@ -171,6 +172,9 @@ keep_house(struct shard *shard)
     stats_set(&shard->stats.match_computed, counts.computed);
     stats_set(&shard->stats.memory_bytes, (uint64_t)shard->account->bytes);
     sys_tick(shard);
+    if (shard->number == 0) {
+        log_topic_publish(shard);
+    }
     timer_arm(&shard->wheel, &shard->housekeeping, shard->now_ms + HOUSEKEEPING_MS);
 }
 

@@ -678,7 +678,7 @@ class Limits(WireCase):
     @differs_on_mosquitto('2.0.11 measures Remaining Length only')
     def test_packet_of_the_maximum_size_passes_and_one_byte_more_does_not(self):
         """3.2.2.3.6: 0x95"""
-        receiver = self.connected(4)
+        receiver = self.connected(4, keep_alive=30)
         receiver.subscribe(self.topic())
         overhead = len(publish_bytes(5, self.topic(), bytes(1500))) - 1500
         c = self.connected()
@@ -691,7 +691,7 @@ class Limits(WireCase):
     def test_subscriptions_beyond_the_limit_are_refused(self):
         """0x97 Quota exceeded (3.9.3) in version 5, 0x80 in 3.1.1; unsubscribing makes room; replacing needs none"""
         for version, refusal in ((5, 0x97), (4, 0x80)):
-            c = self.connected(version)
+            c = self.connected(version, keep_alive=30)
             c.subscribe(*[self.topic(n) for n in range(12)], expect=[0] * 10 + [refusal] * 2)
             c.subscribe(self.topic(3))
             c.unsubscribe(self.topic(3))
@@ -700,7 +700,7 @@ class Limits(WireCase):
     @differs_on_mosquitto('in 2.0.11 a message that is too large holds up those behind it')
     def test_client_that_takes_small_packets_gets_no_larger_ones(self):
         """[MQTT-3.1.2-24], [MQTT-3.1.2-25]: the large ones are as good as delivered, others still come, and they hold no quota"""
-        sender, receiver = self.connected(4), self.connected(properties=[(MAXIMUM_PACKET_SIZE, 120), (RECEIVE_MAXIMUM, 2)])
+        sender, receiver = self.connected(4, keep_alive=30), self.connected(properties=[(MAXIMUM_PACKET_SIZE, 120), (RECEIVE_MAXIMUM, 2)])
         receiver.subscribe((self.topic(), 1))
         for n in range(5):
             for size in (100, 200):
