@@ -4,13 +4,19 @@
 #include <string.h>
 
 void
+budget_set_limit(struct budget *budget, uint64_t limit_bytes)
+{
+    atomic_store_explicit(&budget->limit_bytes, limit_bytes, memory_order_relaxed);
+}
+
+void
 budget_init(struct budget *budget, unsigned account_count, uint64_t limit_bytes)
 {
     assert(account_count >= 1 && account_count <= BUDGET_SHARDS_MAX);
 
     memset(budget, 0, sizeof *budget);
     budget->account_count = account_count;
-    budget->limit_bytes = limit_bytes;
+    budget_set_limit(budget, limit_bytes);
 }
 
 static uint64_t
@@ -27,7 +33,7 @@ budget_settle(struct budget *budget, unsigned shard)
     struct budget_account *account = &budget->accounts[shard];
     atomic_store_explicit(&account->shown, account->bytes, memory_order_relaxed);
 
-    uint64_t limit = budget->limit_bytes;
+    uint64_t limit = atomic_load_explicit(&budget->limit_bytes, memory_order_relaxed);
     if (limit == 0) {
         return BUDGET_FREE;
     }

@@ -28,7 +28,7 @@ struct budget_account {
 };
 
 struct budget {
-    uint64_t limit_bytes; /* 0: none */
+    _Atomic uint64_t limit_bytes; /* 0: none */
     unsigned account_count;
     struct budget_account accounts[BUDGET_SHARDS_MAX];
 };
@@ -46,6 +46,9 @@ budget_refund(struct budget_account *account, uint64_t bytes)
 {
     account->bytes -= (int64_t)bytes;
 }
+
+/* Any thread; shards see it at their next settle. */
+void budget_set_limit(struct budget *budget, uint64_t limit_bytes);
 
 /* Shows this shard's sum and returns the process's level. Once per turn. */
 enum budget_level budget_settle(struct budget *budget, unsigned shard);

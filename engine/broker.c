@@ -92,6 +92,7 @@ broker_open(const struct config *config, char *error, size_t error_size)
         return NULL;
     }
     memset(broker, 0, sizeof *broker);
+    broker->listeners = config->listeners;
     atomic_store(&broker->config, config);
     broker->shard_count = config->shards ? config->shards : usable_cores();
     if (!open_shared(broker, config, error, error_size)) {
@@ -200,6 +201,7 @@ broker_reload(struct broker *broker, const struct config *config)
 {
     /* Release pairs with the acquire in take_configuration() (engine/shard.c). */
     atomic_store_explicit(&broker->config, config, memory_order_release);
+    budget_set_limit(&broker->budget, config->memory_limit);
     interrupt_all(broker);
 }
 

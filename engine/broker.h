@@ -28,6 +28,7 @@ struct broker {
     uint8_t secret[32];
     uint64_t started_ms;                      /* monotonic */
 
+    const struct config_listener *listeners;  /* as at the start: they are not reloaded */
     _Atomic(const struct config *) config;    /* swapped by a reload; shards look once per turn */
     _Atomic bool stopping;
     _Atomic uint64_t connection_count;        /* admitted connections; limits */

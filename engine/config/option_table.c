@@ -81,7 +81,7 @@ static const struct option rows[] = {
     {"enable_proxy_protocol", OPTION_REFUSED, 0, .remark = NO_PROXY},
     {"global_max_clients", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_sessions), .min = 0, .max = INT32_MAX},
     {"global_max_connections", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_connections_total), .min = 0, .max = INT32_MAX},
-    {"global_max_filters", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_filters), .min = 0, .max = INT64_MAX},
+    {"global_max_filters", OPTION_NUMBER, OPTION_NEGATIVE_IS_ZERO, FIELD(max_filters), .min = 0, .max = INT64_MAX},
     {"global_plugin", OPTION_REFUSED, 0, .remark = NO_PLUGINS},
     {"http_dir", OPTION_REFUSED, 0, .remark = NO_WEBSOCKETS},
     {"idle_timeout", OPTION_REFUSED, 0, .remark = NO_BRIDGES},

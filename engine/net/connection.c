@@ -92,7 +92,7 @@ admit(struct shard *shard, uint8_t listener)
 {
     struct broker *broker = shard->broker;
     uint32_t total_max = shard->config->max_connections_total;
-    uint32_t listener_max = shard->config->listeners[listener].max_connections;
+    uint32_t listener_max = shard->broker->listeners[listener].max_connections;
     uint64_t total = atomic_fetch_add_explicit(&broker->connection_count, 1, memory_order_relaxed);
     uint64_t own = atomic_fetch_add_explicit(&broker->listener_connections[listener], 1, memory_order_relaxed);
     if ((total_max == 0 || total < total_max) && (listener_max == 0 || own < listener_max)) {

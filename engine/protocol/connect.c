@@ -63,7 +63,7 @@ check_policy(const struct shard *shard, const struct connect *connect, const cha
 static uint8_t
 check_will_qos(const struct shard *shard, const struct connection *c, const struct connect *connect)
 {
-    uint8_t max_qos = shard->config->listeners[c->listener].max_qos;
+    uint8_t max_qos = shard->broker->listeners[c->listener].max_qos;
     /* MQTT5 [MQTT-3.2.2-12]. */
     return connect->has_will && connect->will.qos > max_qos ? REASON_QOS_NOT_SUPPORTED : REASON_SUCCESS;
 }
@@ -131,7 +131,7 @@ static void
 write_connack_properties(const struct shard *shard, const struct connection *c, const struct connack_facts *facts, struct properties *p)
 {
     const struct config *config = shard->config;
-    const struct config_listener *listener = &config->listeners[c->listener];
+    const struct config_listener *listener = &shard->broker->listeners[c->listener];
     const struct properties *asked = &facts->connect->properties;
     uint32_t asked_expiry = properties_has(asked, PROPERTY_SESSION_EXPIRY_INTERVAL) ? asked->session_expiry_s : 0;
 
@@ -233,7 +233,7 @@ static void
 remember_client(struct shard *shard, struct connection *c, const struct connect *connect, uint16_t keep_alive_s)
 {
     const struct properties *p = &connect->properties;
-    uint16_t broker_aliases = shard->config->listeners[c->listener].max_topic_alias_broker;
+    uint16_t broker_aliases = shard->broker->listeners[c->listener].max_topic_alias_broker;
     c->version = connect->version;
     c->packet_size_max = properties_has(p, PROPERTY_MAXIMUM_PACKET_SIZE) ? p->maximum_packet_size : UINT32_MAX;
     c->problem_information = !properties_has(p, PROPERTY_REQUEST_PROBLEM_INFORMATION) || p->request_problem_information;

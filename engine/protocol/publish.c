@@ -44,7 +44,7 @@ refuse_for_quota(struct shard *shard, struct connection *c, const struct publish
 static uint8_t
 check_publish(const struct shard *shard, struct connection *c, struct publish *publish)
 {
-    const struct config_listener *listener = &shard->config->listeners[c->listener];
+    const struct config_listener *listener = &shard->broker->listeners[c->listener];
     if (publish->qos > listener->max_qos) {
         return REASON_QOS_NOT_SUPPORTED; /* MQTT5 [MQTT-3.2.2-11] */
     }

@@ -219,7 +219,7 @@ handle_subscribe(struct shard *shard, struct connection *c, const struct frame *
         .session = c->session,
         .suback = suback,
         .identifier = properties_has(&packet.properties, PROPERTY_SUBSCRIPTION_IDENTIFIER) ? packet.properties.subscription_id : 0,
-        .max_qos = shard->config->listeners[c->listener].max_qos,
+        .max_qos = shard->broker->listeners[c->listener].max_qos,
     };
     struct bytes entries = packet.entries;
     struct bytes text;

@@ -26,7 +26,9 @@ output_full(const struct shard *shard, const struct connection *c)
 bool
 deliver_may_send(const struct shard *shard, const struct session *session)
 {
-    return session->connection != NULL && session->unacknowledged < session->window && !output_full(shard, session->connection);
+    uint32_t bytes_max = shard->config->max_inflight_bytes;
+    return session->connection != NULL && session->unacknowledged < session->window &&
+           (bytes_max == 0 || session->unacknowledged_bytes < bytes_max) && !output_full(shard, session->connection);
 }
 
 static void
@@ -190,9 +192,7 @@ deliver_now(struct shard *shard, struct session *session, struct publication *p,
         session_free_delivery(shard, dp);
         return;
     }
-    d->state = DELIVERY_PUBLISHED;
-    d->counted = 1;
-    session->unacknowledged++;
+    session_count_sent(session, d);
     stats_add(&shard->stats.inflight_messages, 1);
 }
 

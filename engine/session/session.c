@@ -125,6 +125,7 @@ forget_window(struct session *s)
         d->counted = 0;
     }
     s->unacknowledged = 0;
+    s->unacknowledged_bytes = 0;
     s->inflight.resend = NULL;
 }
 
@@ -309,11 +310,21 @@ pop_queue(struct shard *shard, struct session *s)
     return d;
 }
 
+void
+session_count_sent(struct session *s, struct delivery *d)
+{
+    d->state = DELIVERY_PUBLISHED;
+    d->counted = 1;
+    s->unacknowledged++;
+    s->unacknowledged_bytes += message_cost(d->message);
+}
+
 static void
 drop_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 {
     if (d->counted) {
         s->unacknowledged--;
+        s->unacknowledged_bytes -= d->message ? message_cost(d->message) : 0;
     }
     inflight_remove(&s->inflight, d);
     stats_sub(&shard->stats.inflight_messages, 1);
@@ -327,9 +338,7 @@ send_in_flight(struct shard *shard, struct session *s, struct delivery *d)
         drop_in_flight(shard, s, d);
         return;
     }
-    d->state = DELIVERY_PUBLISHED;
-    d->counted = 1;
-    s->unacknowledged++;
+    session_count_sent(s, d);
 }
 
 /* The next one to send again; a PUBREL goes whatever the window says (MQTT5 4.9 counts PUBLISH only). */
@@ -424,6 +433,7 @@ session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8
             s->inflight.resend = d->next; /* acknowledged before its turn to be sent again came */
         }
         d->state = DELIVERY_RELEASED;
+        s->unacknowledged_bytes -= d->counted ? message_cost(d->message) : 0;
         shard_message_unref(shard, &d->message);
     }
     return REASON_SUCCESS;

@@ -13,7 +13,7 @@
  * Invariants
  *   S1  a session is in its shard's table from begin to end; its `identity` is unique for ever in this process, and 0 once ended. Session memory is never
  *       returned to the heap while the shard lives, so (pointer, identity) can travel to other shards and be checked when it comes back.
- *   S2  at most `window` PUBLISHes with QoS > 0 are unacknowledged on the present connection (`unacknowledged`).
+ *   S2  at most `window` PUBLISHes with QoS > 0 are unacknowledged on the present connection (`unacknowledged`), of `unacknowledged_bytes`.
  *   S3  queue count and bytes equal what is in the queue and stay within the limits; in-flight identifiers are unique and not 0.
  *   S4  an identifier in `received` names a QoS 2 message that was routed and whose PUBREL has not come. MQTT5 4.3.3.
  */
@@ -77,6 +77,7 @@ struct session {
     struct received received;
     uint64_t gather_stamp;          /* engine/route/route.c */
     uint64_t queue_bytes;
+    uint64_t unacknowledged_bytes;  /* option max_inflight_bytes */
     uint32_t gather_index;
     uint32_t queue_count;
     uint32_t client_hash;
@@ -126,6 +127,9 @@ bool session_queue(struct shard *shard, struct session *session, struct delivery
 
 /* Sends what the window and the output limit allow: first what must be sent again, then the queue. */
 void session_pump(struct shard *shard, struct session *session);
+
+/* A PUBLISH of this delivery was just sent: it counts until it is acknowledged (S2). */
+void session_count_sent(struct session *session, struct delivery *delivery);
 
 /* On a new connection: everything in flight is to be sent again, in order (MQTT5 [MQTT-4.4.0-1]). */
 void session_resend_all(struct session *session);
