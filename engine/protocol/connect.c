@@ -53,6 +53,10 @@ check_policy(const struct shard *shard, const struct connect *connect, const cha
         *explain = "a retained will, and retained messages are off";
         return REASON_RETAIN_NOT_SUPPORTED; /* MQTT5 [MQTT-3.2.2-13] */
     }
+    if (connect->has_will && input_topic_is_ours(connect->will.topic)) {
+        *explain = "a will below $SYS";
+        return REASON_NOT_AUTHORIZED;
+    }
     if (shard->pressure >= BUDGET_REFUSE) {
         *explain = "the memory limit is reached";
         return REASON_QUOTA_EXCEEDED;
@@ -304,7 +308,7 @@ handle_connect(struct shard *shard, struct connection **cp, const struct frame *
     struct connect connect;
     const char *explain = "a CONNECT that is not allowed";
     uint8_t reason = decode_connect(frame, &connect);
-    if (reason != REASON_SUCCESS && connect.version == 0) {
+    if (reason != REASON_SUCCESS && connect.version == 0 && reason != REASON_UNSUPPORTED_PROTOCOL_VERSION) {
         input_refuse(shard, c, reason, "not an MQTT CONNECT");
         return;
     }
@@ -365,7 +369,7 @@ handle_auth(struct shard *shard, struct connection *c, const struct frame *frame
     } else if (reason != REASON_SUCCESS) {
         input_refuse(shard, c, reason, "a malformed AUTH");
     } else {
-        /* No method exists yet, so none can have been agreed on at CONNECT. */
-        input_refuse(shard, c, REASON_BAD_AUTHENTICATION_METHOD, "an AUTH without an authentication method at CONNECT");
+        /* No method exists yet, so none can have been agreed on at CONNECT. MQTT5 [MQTT-4.12.0-7]. */
+        input_refuse(shard, c, REASON_PROTOCOL_ERROR, "an AUTH without an authentication method at CONNECT");
     }
 }

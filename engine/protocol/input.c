@@ -16,6 +16,12 @@ input_refuse(struct shard *shard, struct connection *c, uint8_t reason, const ch
     connection_close(shard, c, reason, explain);
 }
 
+bool
+input_topic_is_ours(struct bytes topic)
+{
+    return topic.size >= 4 && memcmp(topic.data, "$SYS", 4) == 0 && (topic.size == 4 || topic.data[4] == '/');
+}
+
 static void
 handle_ping(struct shard *shard, struct connection *c, const struct frame *frame)
 {

@@ -24,6 +24,9 @@ void handle_unsubscribe(struct shard *shard, struct connection *c, const struct 
 void handle_disconnect(struct shard *shard, struct connection *c, const struct frame *frame);
 void handle_auth(struct shard *shard, struct connection *c, const struct frame *frame);
 
+/* True for topic names that only the broker publishes to ($SYS and below). MQTT5 4.7.2. */
+bool input_topic_is_ours(struct bytes topic);
+
 /* Ends the connection for something the peer sent. Counts it. */
 void input_refuse(struct shard *shard, struct connection *c, uint8_t reason, const char *explain);
 

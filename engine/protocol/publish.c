@@ -66,12 +66,6 @@ too_many_levels(const struct shard *shard, struct bytes topic)
     return shard->config->max_topic_levels < TOPIC_LEVELS_MAX && !topic_name_check(topic, shard->config->max_topic_levels);
 }
 
-static bool
-belongs_to_broker(struct bytes topic)
-{
-    return topic.data[0] == '$' && topic.size >= 4 && memcmp(topic.data, "$SYS", 4) == 0 && (topic.size == 4 || topic.data[4] == '/');
-}
-
 /* The forwardable property block; false if it does not fit into the scratch space. */
 static bool
 forwardable(struct shard *shard, const struct properties *properties, struct bytes *out)
@@ -161,7 +155,7 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
         input_refuse(shard, c, REASON_TOPIC_NAME_INVALID, "a topic name with too many levels");
         return;
     }
-    if (belongs_to_broker(publish.topic)) {
+    if (input_topic_is_ours(publish.topic)) {
         refuse_message(shard, c, &publish, REASON_NOT_AUTHORIZED);
         return;
     }

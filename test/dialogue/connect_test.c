@@ -471,7 +471,7 @@ a_takeover_amid_requests_does_no_harm(struct world *w)
         expect_connack(two, 0);
         one = two;
     }
-    bye(one, 0);
+    vanish(one);
     one = join(w, 5, "c");
     subscribe(one, "f/1", .qos = 1);
     publish(p, "f/1", "x", .qos = 1);

@@ -141,6 +141,25 @@ pass_seconds(struct world *w, uint32_t seconds)
 #define expect_ack(c, type, id, reason) (HERE, expect_ack_((c), (type), (id), (reason)))
 #define expect_connack(c, reason) (HERE, expect_connack_((c), (reason)))
 
+/* As client_receive(), but an invalid packet fails this dialogue only. */
+static inline bool
+next_packet(struct client *c, struct packet *out)
+{
+    struct frame frame;
+    client_ended(c); /* takes in what has arrived, and forgets what was consumed */
+    enum frame_status status = frame_read(bytes_of(c->bytes, c->used), BYTES_VARINT_MAX, &frame);
+    if (status == FRAME_NEED_MORE) {
+        return false;
+    }
+    memset(out, 0, sizeof *out);
+    if (status == FRAME_MALFORMED || decode_packet(&frame, c->version, PACKET_FROM_SERVER, out) != REASON_SUCCESS) {
+        complain("the broker sent a packet that is not valid: type %u, %u bytes, first of the body 0x%02x", c->bytes[0] >> 4, c->used,
+                 c->used > 2 ? c->bytes[2] : 0);
+    }
+    c->consumed = frame.size;
+    return true;
+}
+
 /* The next packet, reading on as long as the network brings more. False if nothing is left to come. */
 static inline bool
 listen_for(struct client *c, struct packet *out)
@@ -149,7 +168,7 @@ listen_for(struct client *c, struct packet *out)
     do {
         settle(c);
         waiting = sim_readable(c->world->sim, c->connection);
-        if (client_receive(c, out)) {
+        if (next_packet(c, out)) {
             return true;
         }
     } while (waiting > 0);

@@ -1,0 +1,155 @@
+/*
+ * Wills: a will is due when its connection is lost plus its delay, or when its session ends, whichever comes first; a new connection before that cancels it, unless it
+ * starts clean: then the session ends, and the will is due at once. MQTT5 3.1.2.5, 3.1.3.2.2.
+ */
+#include "test/sim/oracle.h"
+
+#include <stdlib.h>
+
+uint32_t
+oracle_new_will(struct oracle *o, const struct oracle_message *message, uint32_t delay_s)
+{
+    if (o->will_count == o->will_room) {
+        o->will_room = o->will_room ? o->will_room * 2 : 64;
+        o->wills = realloc(o->wills, o->will_room * sizeof *o->wills);
+    }
+    uint32_t will = o->will_count++;
+    struct oracle_message m = *message;
+    m.will = will;
+    uint32_t uid = oracle_new_message(o, &m);
+    o->wills[will] = (struct oracle_will){.message = uid, .delay_s = delay_s, .state = ORACLE_WILL_MAYBE};
+    oracle_note(o, m.actor, uid, "is a will in a CONNECT, delay %u s", delay_s, 0);
+    return will;
+}
+
+void
+oracle_will_armed(struct oracle *o, uint32_t will)
+{
+    struct oracle_message *m = &o->messages[o->wills[will].message];
+    o->wills[will].state = ORACLE_WILL_ARMED;
+    m->sent = m->last_sent = ORACLE_NEVER;
+}
+
+/* From now on it may be published. */
+static void
+trigger(struct oracle *o, struct oracle_will *w)
+{
+    struct oracle_message *m = &o->messages[w->message];
+    oracle_note(o, m->actor, w->message, "may be published (a will), in %u to %u ms", (uint32_t)(w->due_lo_ms - oracle_now_ms(o)),
+                (uint32_t)(w->due_hi_ms - oracle_now_ms(o)));
+    if (m->attempts++ == 0) {
+        oracle_push(&o->unsettled, &o->unsettled_count, &o->unsettled_room, w->message);
+        if (m->retain) {
+            oracle_push(&o->retained[m->topic], &o->retained_count[m->topic], &o->retained_room[m->topic], w->message);
+        }
+    }
+    m->attempts = 1;
+    m->sent = m->last_sent = o->tick;
+    m->sent_ms = m->last_sent_ms = oracle_now_ms(o);
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+void
+oracle_will_due(struct oracle *o, uint32_t will, const struct oracle_session *s, uint64_t since_ms)
+{
+    struct oracle_will *w = &o->wills[will];
+    uint64_t delay_ms = w->delay_s * UINT64_C(1000);
+    w->state = ORACLE_WILL_DUE;
+    w->immediate = delay_ms == 0 || s->expiry_hi_ms == 0;
+    w->due_lo_ms = since_ms + least(delay_ms, s->expiry_lo_ms);
+    w->due_hi_ms = s->lost_hi_ms + least(delay_ms, s->expiry_hi_ms) + ORACLE_SLACK_MS;
+    trigger(o, w);
+}
+
+void
+oracle_will_cancelled(struct oracle *o, uint32_t will)
+{
+    oracle_note(o, o->messages[o->wills[will].message].actor, o->wills[will].message, "must not be published any more (a will)", 0, 0);
+    struct oracle_message *m = &o->messages[o->wills[will].message];
+    o->wills[will].state = ORACLE_WILL_NEVER;
+    m->sent = m->last_sent = ORACLE_NEVER;
+}
+
+void
+oracle_will_doubtful(struct oracle *o, uint32_t will)
+{
+    struct oracle_will *w = &o->wills[will];
+    if (w->state == ORACLE_WILL_FIRED || (w->state == ORACLE_WILL_DUE && w->immediate)) {
+        return;
+    }
+    w->due_lo_ms = w->due_hi_ms = oracle_now_ms(o);
+    if (w->state != ORACLE_WILL_DUE) {
+        trigger(o, w);
+    }
+    w->state = ORACLE_WILL_MAYBE;
+}
+
+static void
+fired(struct oracle *o, struct oracle_will *w)
+{
+    w->state = ORACLE_WILL_FIRED;
+    oracle_acked(o, w->message);
+    o->wills_checked++;
+}
+
+void
+oracle_will_overtaken(struct oracle *o, uint32_t will, uint64_t connecting_ms, bool over)
+{
+    struct oracle_will *w = &o->wills[will];
+    if (w->state != ORACLE_WILL_DUE) {
+        return;
+    }
+    if (w->immediate || over || connecting_ms > w->due_hi_ms) {
+        fired(o, w);
+    } else if (oracle_now_ms(o) < w->due_lo_ms) {
+        oracle_will_cancelled(o, will);
+    } else {
+        w->state = ORACLE_WILL_MAYBE;
+    }
+}
+
+/* A CONNECT that may have cancelled it waits for its answer. */
+static bool
+contested(const struct oracle *o, const struct oracle_will *w)
+{
+    uint32_t link = o->actor_link[o->messages[w->message].actor];
+    const struct oracle_link *l = &o->links[link];
+    return l->opened == ORACLE_NEVER && l->ended == ORACLE_NEVER && l->connecting_ms <= w->due_hi_ms;
+}
+
+void
+oracle_wills_settled(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->will_count; i++) {
+        struct oracle_will *w = &o->wills[i];
+        if (w->state != ORACLE_WILL_DUE || contested(o, w)) {
+            continue;
+        }
+        if (oracle_now_ms(o) > w->due_hi_ms) {
+            fired(o, w);
+        } else if (oracle_now_ms(o) < w->due_lo_ms) {
+            /* Not yet published for certain: whatever was subscribed up to now gets it. */
+            o->messages[w->message].sent = o->messages[w->message].last_sent = o->tick;
+        }
+    }
+}
+
+void
+oracle_judge_will(struct oracle *o, uint32_t actor, uint32_t uid)
+{
+    const struct oracle_will *w = &o->wills[o->messages[uid].will];
+    if (w->state == ORACLE_WILL_ARMED) {
+        oracle_fail(o, actor, uid, "received the will of a connection that was not lost");
+    }
+    if (w->state == ORACLE_WILL_NEVER) {
+        oracle_fail(o, actor, uid, "received a will that was deleted");
+    }
+    if (w->state == ORACLE_WILL_DUE && oracle_now_ms(o) < w->due_lo_ms) {
+        oracle_fail(o, actor, uid, "received a will %llu ms before its time", (unsigned long long)(w->due_lo_ms - oracle_now_ms(o)));
+    }
+}
