@@ -34,6 +34,7 @@ epoch_init(struct epoch *epoch, unsigned shard_count)
     atomic_init(&epoch->current, 1);
     epoch->shard_count = shard_count;
     epoch->oldest = epoch->newest = NULL;
+    epoch->spare = malloc(sizeof *epoch->spare);
     epoch->waiting_count = 0;
     for (unsigned i = 0; i < EPOCH_SHARDS_MAX; i++) {
         atomic_init(&epoch->shards[i].seen, OFFLINE);
@@ -80,10 +81,11 @@ chunk_with_room(struct epoch *epoch)
     if (epoch->newest != NULL && epoch->newest->end < CHUNK_ENTRIES) {
         return epoch->newest;
     }
-    struct epoch_retired *chunk = malloc(sizeof *chunk);
+    struct epoch_retired *chunk = epoch->spare != NULL ? epoch->spare : malloc(sizeof *chunk);
     if (chunk == NULL) {
         return NULL;
     }
+    epoch->spare = malloc(sizeof *chunk);
     chunk->next = NULL;
     chunk->first = chunk->end = 0;
     if (epoch->newest == NULL) {
@@ -162,4 +164,6 @@ epoch_fini(struct epoch *epoch)
     while (release_oldest(epoch, OFFLINE)) {
     }
     assert(epoch->waiting_count == 0);
+    free(epoch->spare);
+    epoch->spare = NULL;
 }

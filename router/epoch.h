@@ -23,6 +23,7 @@ struct epoch {
     _Atomic uint64_t current;
     unsigned shard_count;
     struct epoch_retired *oldest, *newest; /* the writer's */
+    struct epoch_retired *spare;           /* taken early, so that one failed allocation loses nothing */
     uint64_t waiting_count;
     struct {
         _Alignas(64) _Atomic uint64_t seen; /* UINT64_MAX: offline */

@@ -148,6 +148,7 @@ make_delivery(struct shard *shard, struct publication *p, const struct deliver_t
     d->message = message_ref(message);
     d->qos = qos & 3;
     d->retain = terms->retain;
+    d->replayed = terms->replayed;
     d->share_serial = terms->share_serial;
     d->share_filter = terms->share_filter;
     d->share_home = terms->share_home;

@@ -16,6 +16,7 @@ struct deliver_terms {
     uint8_t share_home;
     uint8_t qos;                 /* granted; the message's own is applied too */
     bool retain;                 /* the RETAIN flag to send */
+    bool replayed;               /* by engine/route/replay.c, which has seen to the room in the queue */
 };
 
 void deliver_to_session(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms);

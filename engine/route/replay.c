@@ -12,6 +12,8 @@
 /* Visited nodes per turn, of one walk and of all. */
 #define NODES_PER_WALK 256u
 #define NODES_PER_TURN 4096u
+/* What stands for 'no limit' when room in a queue is reckoned: a slow session's share of memory. */
+#define UNLIMITED_QUEUE 4096u
 
 /* A walk at the home. */
 struct replay {
@@ -25,12 +27,15 @@ struct replay {
     uint32_t identifier;
     uint8_t shard;
     uint8_t qos;
-    bool paused;
+    uint8_t granted;              /* messages that it may send before it waits; 0: paused */
+    bool exact;                   /* over after one message */
 };
 
 struct parcel_replay { /* BEGIN (the filter follows), MORE, CANCEL, PAUSE, END */
     struct parcel head;
     uint8_t qos;
+    uint8_t granted; /* MORE */
+    bool exact;      /* BEGIN */
     struct session_reference reference;
     struct session_replay *asker; /* lives as long as the session's identity holds, and until END */
     uint32_t serial;
@@ -120,7 +125,6 @@ find_replay(struct shard *shard, unsigned from, uint32_t serial)
 static void
 make_runnable(struct shard *shard, struct replay *r)
 {
-    r->paused = false;
     r->next = shard->replays;
     shard->replays = r;
 }
@@ -177,11 +181,11 @@ handle_begin(struct shard *shard, unsigned from, const struct parcel_replay *par
     r->identifier = parcel->identifier;
     r->shard = (uint8_t)from;
     r->qos = parcel->qos;
+    r->exact = parcel->exact;
     r->ready_turn = shard->turn + 1;
     struct replay **bucket = bucket_of(shard, from, r->serial);
     r->bucket_next = *bucket;
     *bucket = r;
-    make_runnable(shard, r);
 }
 
 static void
@@ -199,30 +203,34 @@ send_retained(struct shard *shard, const struct replay *r, struct message *messa
     publication_fini(shard, &p);
 }
 
-/* Up to one batch; true if the walk is to be run again, false if it waits or has ended. */
+/* Up to what is granted; true if the walk is to be run again, false if it waits or has ended. */
 static bool
 step(struct shard *shard, struct replay *r, uint32_t *nodes)
 {
     uint32_t given = *nodes < NODES_PER_WALK ? *nodes : NODES_PER_WALK;
     uint32_t budget = given;
-    uint32_t count = 0;
     uint64_t bytes = 0;
-    struct message *message = NULL;
-    while (count < REPLAY_BATCH && bytes < REPLAY_BATCH_BYTES &&
-           (message = retained_walk_next(r->walk, shard->now_ms, &budget)) != NULL) {
+    bool over = false;
+    while (r->granted > 0 && bytes < REPLAY_BATCH_BYTES && !over) {
+        struct message *message = retained_walk_next(r->walk, shard->now_ms, &budget);
+        if (message == NULL) {
+            over = budget > 0;
+            break;
+        }
         send_retained(shard, r, message);
-        count++;
         bytes += message_cost(message);
+        r->granted--;
+        over = r->exact;
     }
     *nodes -= given - budget;
-    if (count == REPLAY_BATCH || bytes >= REPLAY_BATCH_BYTES) {
-        r->paused = true;
-        tell_session(shard, r, PARCEL_REPLAY_PAUSE);
-        return false;
-    }
-    if (message == NULL && budget > 0) {
+    if (over) {
         tell_session(shard, r, PARCEL_REPLAY_END);
         end_replay(shard, r);
+        return false;
+    }
+    if (r->granted == 0 || bytes >= REPLAY_BATCH_BYTES) {
+        r->granted = 0;
+        tell_session(shard, r, PARCEL_REPLAY_PAUSE);
         return false;
     }
     return true;
@@ -254,7 +262,8 @@ handle_more_or_cancel(struct shard *shard, unsigned from, const struct parcel_re
     if (parcel->head.type == PARCEL_REPLAY_CANCEL) {
         unlink_runnable(shard, r);
         end_replay(shard, r);
-    } else if (r->paused) {
+    } else if (r->granted == 0 && parcel->granted > 0) {
+        r->granted = parcel->granted;
         make_runnable(shard, r);
     }
 }
@@ -262,7 +271,7 @@ handle_more_or_cancel(struct shard *shard, unsigned from, const struct parcel_re
 /* ---------------------------------------------------------------------------------------------------------- session side */
 
 static void
-ask(struct shard *shard, struct session *session, unsigned home, struct bytes filter, const struct subscription *s)
+ask(struct shard *shard, struct session *session, unsigned home, struct bytes filter, bool exact, const struct subscription *s)
 {
     struct session_replay *mine = calloc(1, sizeof *mine);
     if (mine == NULL) {
@@ -271,6 +280,7 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     }
     mine->serial = ++shard->replay_serial;
     mine->shard = (uint8_t)home;
+    mine->exact = exact;
     mine->next = session->replays;
     mine->link = &session->replays;
     if (mine->next != NULL) {
@@ -284,6 +294,7 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     parcel->asker = mine;
     parcel->serial = mine->serial;
     parcel->qos = s->qos;
+    parcel->exact = exact;
     parcel->identifier = s->identifier;
     parcel->filter_size = filter.size;
     memcpy(parcel + 1, filter.data, filter.size);
@@ -300,47 +311,65 @@ replay_begin(struct shard *shard, struct session *session, struct bytes filter, 
         session->fresh = fresh_init(); /* without memory only the order of Y2 is at risk */
     }
     if (!parsed.wildcard) {
-        ask(shard, session, broker_shard_of(shard->broker, filter.data, filter.size), filter, s);
-        return;
+        ask(shard, session, broker_shard_of(shard->broker, filter.data, filter.size), filter, true, s);
     }
-    for (unsigned i = 0; i < shard->broker->shard_count; i++) {
-        ask(shard, session, i, filter, s);
+    for (unsigned i = 0; parsed.wildcard && i < shard->broker->shard_count; i++) {
+        ask(shard, session, i, filter, false, s);
     }
+    replay_continue(shard, session);
 }
 
-static bool
-has_room(const struct shard *shard, const struct session *session)
+/* Retained messages that the session can take now: half of what its queue has left, nothing while its output is well filled. */
+static uint32_t
+room_of(const struct shard *shard, const struct session *session)
 {
     uint32_t queue_max = shard->config->max_queued_messages;
     const struct connection *c = session->connection;
-    return (queue_max == 0 || session->queue_count + REPLAY_BATCH <= queue_max / 2 + REPLAY_BATCH / 2) && session->queue_count < 4096 &&
-           (c == NULL || c->out_bytes < shard->config->max_output_bytes / 2);
+    if (c != NULL && c->out_bytes >= shard->config->max_output_bytes / 2) {
+        return 0;
+    }
+    uint32_t left = queue_max == 0 ? UNLIMITED_QUEUE : queue_max;
+    uint32_t room = session->queue_count < left ? (left - session->queue_count + 1) / 2 : 0;
+    room = room < REPLAY_BATCH ? room : REPLAY_BATCH;
+    return room > session->replay_granted ? room - session->replay_granted : 0;
 }
 
-static void
+static struct parcel_replay *
 send_plain(struct shard *shard, const struct session *session, const struct session_replay *mine, enum parcel_type type)
 {
     struct parcel_replay *parcel = parcel_send(shard, mine->shard, type, sizeof *parcel, 0);
     parcel->reference = (struct session_reference){(struct session *)(uintptr_t)session, session->identity};
     parcel->serial = mine->serial;
+    return parcel;
 }
 
 void
 replay_continue(struct shard *shard, struct session *session)
 {
-    /* One batch at a time: each may fill the room that this one sees. */
     for (struct session_replay *mine = session->replays; mine != NULL; mine = mine->next) {
-        if (mine->waiting && has_room(shard, session)) {
-            mine->waiting = false;
-            send_plain(shard, session, mine, PARCEL_REPLAY_MORE);
+        uint32_t room = mine->granted == 0 ? room_of(shard, session) : 0;
+        if (mine->granted == 0 && room == 0) {
             return;
+        }
+        if (mine->granted == 0) {
+            mine->granted = (uint8_t)(mine->exact ? 1 : room);
+            session->replay_granted = (uint16_t)(session->replay_granted + mine->granted);
+            send_plain(shard, session, mine, PARCEL_REPLAY_MORE)->granted = mine->granted;
         }
     }
 }
 
 static void
+take_back_grant(struct session *session, struct session_replay *mine)
+{
+    session->replay_granted = (uint16_t)(session->replay_granted - mine->granted);
+    mine->granted = 0;
+}
+
+static void
 forget(struct session *session, struct session_replay *mine)
 {
+    take_back_grant(session, mine);
     *mine->link = mine->next;
     if (mine->next != NULL) {
         mine->next->link = mine->link;
@@ -381,6 +410,7 @@ handle_message(struct shard *shard, unsigned from, const struct parcel_replay_me
             .identifier_count = parcel->identifier != 0,
             .qos = parcel->qos,
             .retain = true, /* MQTT5 [MQTT-3.3.1-8] */
+            .replayed = true,
         };
         deliver_to_session(shard, session, &p, &terms);
     }
@@ -397,7 +427,7 @@ handle_pause_or_end(struct shard *shard, const struct parcel_replay *parcel)
     if (parcel->head.type == PARCEL_REPLAY_END) {
         forget(session, parcel->asker);
     } else {
-        parcel->asker->waiting = true;
+        take_back_grant(session, parcel->asker);
     }
     replay_continue(shard, session);
 }

@@ -2,10 +2,10 @@
  * replay: retained messages: kept at the home shard of their topic, replayed to new subscriptions wherever those are.
  *
  *   session's shard                                  home(s): of the topic, or all shards for a wildcard
- *   REPLAY_BEGIN ──────────────────────────────────► a walk (router/retained.h)
- *                 ◄────────────────── REPLAY_MESSAGE * up to REPLAY_BATCH
+ *   REPLAY_BEGIN ──────────────────────────────────► a walk (router/retained.h), paused
+ *   REPLAY_MORE, when the session has room ────────► goes on for so many messages
+ *                 ◄────────────────── REPLAY_MESSAGE * up to what was granted
  *                 ◄──────────────────── REPLAY_PAUSE  waits
- *   REPLAY_MORE, when the session has room ────────► goes on
  *                 ◄────────────────────── REPLAY_END
  *   REPLAY_CANCEL, when the session ends ──────────► forgets
  *
@@ -24,8 +24,9 @@
 
 /* Walks that one session may have under way; a subscription beyond is refused (Quota exceeded). Raising it costs memory per hostile SUBSCRIBE. */
 #define REPLAYS_PER_SESSION_MAX 16384u
-/* Messages, and bytes of them, that a walk sends before it waits for REPLAY_MORE. */
+/* Messages that all walks for one session together may have under way; a session's queue takes them even if live messages have filled it meanwhile. */
 #define REPLAY_BATCH 64
+/* Bytes of messages after which a walk pauses. */
 #define REPLAY_BATCH_BYTES (256u * 1024)
 
 /* Home side: keeps a publication for its topic, or forgets the topic's if the payload is empty. MQTT5 [MQTT-3.3.1-5] to [MQTT-3.3.1-8]. */

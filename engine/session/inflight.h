@@ -38,6 +38,7 @@ struct delivery {
     uint8_t retain : 1;
     uint8_t sent_before : 1;    /* on an earlier connection: DUP */
     uint8_t counted : 1;        /* in the session's `unacknowledged` */
+    uint8_t replayed : 1;       /* a retained message for a new subscription: room was made for it (engine/route/replay.h) */
     uint8_t state : 2;          /* enum delivery_state */
 };
 

@@ -58,7 +58,8 @@ struct session_replay {
     struct session_replay *next, **link;
     uint32_t serial;
     uint8_t shard;
-    bool waiting;             /* for our REPLAY_MORE */
+    uint8_t granted;          /* messages that it may still send; 0: waits for our REPLAY_MORE */
+    bool exact;               /* one message at most */
 };
 
 struct session {
@@ -83,6 +84,7 @@ struct session {
     uint32_t client_hash;
     uint32_t expiry_s;              /* Session Expiry Interval; 0: ends with the connection */
     uint32_t replay_count;
+    uint16_t replay_granted;        /* sum over its replays */
     uint32_t subscription_count;
     uint32_t subscription_room;     /* a power of two, or 0 */
     uint16_t client_id_size;

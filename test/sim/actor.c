@@ -56,7 +56,7 @@ connect_somehow(struct actor *a)
     if (dice_percent(dice, 8)) {
         a->version = (uint8_t)dice_between(dice, 3, 5);
     }
-    bool clean = a->must_start_clean || dice_percent(dice, 18);
+    bool clean = a->must_start_clean || a->version == 3 || dice_percent(dice, 18); /* 3.1 does not tell whether there was a session */
     uint64_t expiry_ms = random_expiry_ms(dice);
     if (a->version < 5) {
         expiry_ms = clean ? 0 : ORACLE_FOREVER_MS;
@@ -180,6 +180,7 @@ act_while_open(struct actor *a)
         actor_set_stuck(a, !a->stuck);
     } else if (deed < 94 && a->keep_alive_s > 0 && a->keep_alive_s < 10) {
         a->silent = true;
+        oracle_silent(a->stage->oracle, a->link, a->last_sent_ms + a->keep_alive_s * 1500ull);
     } else {
         actor_send_acks(a, UINT32_MAX);
     }
@@ -257,9 +258,8 @@ static bool
 drain_closing(struct actor *a)
 {
     struct packet packet;
-    bool any = false;
+    bool any = sim_readable(a->stage->world->sim, a->client->connection) > 0;
     while (client_receive(a->client, &packet)) {
-        any = true;
     }
     if (client_ended(a->client)) {
         client_close(&a->client);
@@ -297,7 +297,7 @@ actor_pump(struct actor *a, bool diligent)
     if (a->state == ACTOR_AWAY || a->stuck) {
         return keep_alive(a);
     }
-    bool any = false;
+    bool any = sim_readable(a->stage->world->sim, a->client->connection) > 0; /* a part of a packet makes room for the rest */
     struct packet packet;
     while ((a->state == ACTOR_CONNECTING || a->state == ACTOR_OPEN) && client_receive(a->client, &packet)) {
         handle(a, &packet);

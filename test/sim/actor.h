@@ -58,7 +58,7 @@ struct actor_incoming {
     uint8_t state;       /* enum actor_incoming_state, actor_receive.c */
     bool surely;         /* the acknowledgement has arrived */
     bool counted;        /* against our Receive Maximum */
-    uint32_t acked_link;
+    uint32_t acked_link, released_link;
 };
 
 struct actor_ack {
@@ -149,6 +149,8 @@ void actor_answered(struct actor *a, uint8_t type, const struct suback *answer);
 
 /* actor_receive.c */
 void actor_received(struct actor *a, struct publish *publish);
+/* A delivery that the broker began and did not end, or NULL. */
+const struct actor_incoming *actor_unfinished(const struct actor *a);
 void actor_pubrel(struct actor *a, const struct ack *ack);
 bool actor_send_acks(struct actor *a, uint32_t count);
 /* The connection is gone: what was not acknowledged will come again. */

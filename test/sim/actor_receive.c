@@ -65,6 +65,18 @@ count_in_flight(struct actor *a, uint32_t message)
     }
 }
 
+/* What a shared subscription brought at QoS 1 goes to another member when this one's connection is lost. */
+static bool
+may_be_withdrawn(const struct actor *a, const struct actor_incoming *in)
+{
+    const struct oracle_session *s = oracle_session_of(a->stage->oracle, a->number);
+    bool shared = false;
+    for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
+        shared |= v->filter >= NAMES_SHARED && names_match(v->filter, oracle_message(a->stage->oracle, in->message)->topic);
+    }
+    return shared && in->qos == 1;
+}
+
 /* The broker may send what it holds again, on a new connection, with DUP, in the same flow. Everything else is a new delivery. */
 static bool
 is_again(struct actor *a, const struct actor_incoming *in, const struct publish *publish)
@@ -74,14 +86,15 @@ is_again(struct actor *a, const struct actor_incoming *in, const struct publish 
         return false;
     }
     if (!publish->dup) {
-        if (!is_over(in)) {
+        if (!is_over(in) && !(in->link != a->link && may_be_withdrawn(a, in))) {
             oracle_fail(o, a->number, in->message, "packet identifier %u used again while in flight%s", in->packet_id,
                         in->link == a->link ? "" : ", or sent again without DUP");
         }
         return false;
     }
+    const struct oracle_message *m = oracle_message(o, in->message);
     uint32_t uid = oracle_identify(o, a->link, publish);
-    bool same = uid == in->message || publish->payload.size == 0;
+    bool same = publish->payload.size > 0 ? uid == in->message : m->size == 0 && bytes_equal(names_topic(m->topic), publish->topic);
     if (!same && !is_over(in)) {
         oracle_fail(o, a->number, in->message, "packet identifier %u comes again with another message, %d", in->packet_id, (int)uid);
     }
@@ -126,7 +139,7 @@ actor_received(struct actor *a, struct publish *publish)
     } else {
         uint32_t uid = oracle_received(o, a->link, publish);
         in = new_incoming(a, publish);
-        *in = (struct actor_incoming){.message = uid, .packet_id = publish->packet_id, .qos = publish->qos};
+        *in = (struct actor_incoming){.message = uid, .packet_id = publish->packet_id, .qos = publish->qos, .released_link = ORACLE_NONE};
     }
     in->link = a->link;
     in->state = INCOMING_RECEIVED;
@@ -144,10 +157,12 @@ actor_pubrel(struct actor *a, const struct ack *ack)
     if (in == NULL || in->qos != 2) {
         oracle_fail(o, a->number, ORACLE_NONE, "PUBREL for identifier %u, which is not in flight", ack->packet_id);
     }
-    if (in->state == INCOMING_RECEIVED || (in->state == INCOMING_COMPLETE && (in->surely || in->acked_link == a->link)) || ack->reason != REASON_SUCCESS) {
+    if (in->state == INCOMING_RECEIVED || (in->state == INCOMING_COMPLETE && (in->surely || in->acked_link == a->link)) || in->released_link == a->link ||
+        ack->reason != REASON_SUCCESS) {
         oracle_fail(o, a->number, in->message, "PUBREL %u out of turn: state %u, reason 0x%02X", ack->packet_id, in->state, ack->reason);
     }
     oracle_note(o, a->number, in->message, "PUBREL %u from the broker", ack->packet_id, 0);
+    in->released_link = a->link;
     add_ack(a, PACKET_PUBCOMP, ack->packet_id);
 }
 
@@ -174,12 +189,15 @@ bool
 actor_send_acks(struct actor *a, uint32_t count)
 {
     count = count < a->ack_count ? count : a->ack_count;
+    if (count == 0) {
+        return false;
+    }
     for (uint32_t i = 0; i < count; i++) {
         send_one_ack(a, &a->acks[i]);
     }
     a->ack_count -= count;
     memmove(a->acks, a->acks + count, a->ack_count * sizeof *a->acks);
-    return count > 0;
+    return true;
 }
 
 void
@@ -192,9 +210,10 @@ void
 actor_settled(struct actor *a)
 {
     uint32_t kept = 0;
+    bool resent = a->state == ACTOR_OPEN && !a->stuck && !a->silent; /* what was to come again has come */
     for (uint32_t i = 0; i < a->incoming_count; i++) {
         struct actor_incoming *in = &a->incoming[i];
-        if (in->state != INCOMING_RECEIVED && in->acked_link == a->link && a->state == ACTOR_OPEN) {
+        if (a->state == ACTOR_OPEN && in->state != INCOMING_RECEIVED && (in->acked_link == a->link || (resent && is_over(in)))) {
             in->surely = true;
         }
         if (!(in->surely && is_over(in))) {
@@ -202,4 +221,16 @@ actor_settled(struct actor *a)
         }
     }
     a->incoming_count = kept;
+}
+
+const struct actor_incoming *
+actor_unfinished(const struct actor *a)
+{
+    for (uint32_t i = 0; i < a->incoming_count; i++) {
+        const struct actor_incoming *in = &a->incoming[i];
+        if (!is_over(in) && !may_be_withdrawn(a, in)) {
+            return in;
+        }
+    }
+    return NULL;
 }

@@ -189,6 +189,8 @@ void oracle_connected(struct oracle *o, uint32_t link, bool session_present);
 bool oracle_not_connected(struct oracle *o, uint32_t link);
 /* An open connection ends. `since_ms`: when its client did what ended it (a silence that the keep-alive noticed began earlier). */
 void oracle_lost(struct oracle *o, uint32_t link, enum oracle_loss how, uint64_t since_ms);
+/* The client says nothing any more: its connection will be lost at `due_ms`, or a little later. */
+void oracle_silent(struct oracle *o, uint32_t link, uint64_t due_ms);
 /* With a DISCONNECT, before oracle_lost(). */
 void oracle_change_expiry(struct oracle *o, uint32_t link, uint64_t expiry_ms);
 bool oracle_surely_alive(const struct oracle *o, const struct oracle_session *s);
@@ -207,7 +209,10 @@ void oracle_watch_groups(struct oracle *o);
 
 uint32_t oracle_new_will(struct oracle *o, const struct oracle_message *message, uint32_t delay_s);
 void oracle_will_armed(struct oracle *o, uint32_t will);
-void oracle_will_due(struct oracle *o, uint32_t will, const struct oracle_session *s, uint64_t since_ms);
+/* Its connection is lost, or will be: somewhen from `since_ms` to `until_ms`. */
+void oracle_will_due(struct oracle *o, uint32_t will, const struct oracle_session *s, uint64_t since_ms, uint64_t until_ms);
+/* A CONNECT that ends the session is sent. */
+void oracle_will_hurried(struct oracle *o, uint32_t will);
 void oracle_will_cancelled(struct oracle *o, uint32_t will);
 void oracle_will_doubtful(struct oracle *o, uint32_t will);
 /* A new connection of the same client was accepted; `over`: the old session has ended. */

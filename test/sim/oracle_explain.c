@@ -141,8 +141,8 @@ oracle_explain_replay(struct oracle *o, uint32_t uid, const struct oracle_recept
 bool
 oracle_explain_shared(const struct oracle_message *m, const struct oracle_reception *r, const struct oracle_subscription *s)
 {
-    /* What another member gave back comes to one that subscribed later too; that has a QoS of 1 or 2. */
-    bool in_time = m->sent < s->gone && (r->qos > 0 || m->settled == ORACLE_NEVER || s->sent < m->settled);
+    /* What another member gave back comes to one that subscribed later too; that was published at QoS 1 or 2. */
+    bool in_time = m->sent < s->gone && (m->qos > 0 || m->settled == ORACLE_NEVER || s->sent < m->settled);
     return s->filter >= NAMES_SHARED && in_time && fits_alone(m, r, s) && r->retain == (s->retain_as_published && m->retain);
 }
 

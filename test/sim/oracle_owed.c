@@ -1,6 +1,7 @@
 /* What must have been delivered: looked for at checkpoints, when nothing is under way and nobody has anything left to do. */
 #include "test/sim/oracle.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ------------------------------------------------------------------------------------------------------------- messages */
@@ -265,6 +266,21 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
 }
 
 static void
+show_members(struct oracle *o, uint32_t filter)
+{
+    for (uint32_t i = 0; i < o->session_count; i++) {
+        const struct oracle_session *s = &o->sessions[i];
+        for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
+            if (v->filter == filter) {
+                fprintf(stderr, "  member: client %u%s, QoS %u; ticks: sent %lld, acked %lld, unsubscribed %lld, gone %lld\n", s->actor,
+                        s->ended ? ", session ended" : "", v->qos, (long long)v->sent, (long long)v->acked, (long long)v->unsubscribed, (long long)v->gone);
+            }
+        }
+    }
+    fprintf(stderr, "  the group may have been empty at tick %llu\n", (unsigned long long)o->group_empty[filter]);
+}
+
+static void
 judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
 {
     const struct oracle_message *m = &o->messages[uid];
@@ -274,6 +290,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
     }
     uint8_t qos = m->qos < g.qos ? m->qos : g.qos;
     if (qos == 2 && g.surely > 1) {
+        show_members(o, filter);
         oracle_fail(o, ORACLE_NONE, uid, "received by %u members of the group of filter %u at QoS 2", g.surely, filter);
     }
     bool inhabited = o->group_empty[filter] < m->sent;
@@ -282,6 +299,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
     }
     o->groups_checked++;
     if (g.possibly == 0) {
+        show_members(o, filter);
         oracle_fail(o, ORACLE_NONE, uid, "not delivered to any member of the group of filter %u, and owed at QoS %u", filter, qos);
     }
 }

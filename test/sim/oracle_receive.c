@@ -64,7 +64,7 @@ oracle_identify(struct oracle *o, uint32_t link, const struct publish *publish)
     for (uint32_t i = 0; topic < NAMES_TOPICS && i < o->retained_count[topic]; i++) {
         uint32_t uid = o->retained[topic][i];
         bool live_only;
-        if (o->messages[uid].size == 0 && o->messages[uid].sent < o->tick && explained(o, uid, &r, &live_only)) {
+        if (o->messages[uid].size == 0 && o->messages[uid].sent <= o->tick && explained(o, uid, &r, &live_only)) {
             found = uid;
         }
     }

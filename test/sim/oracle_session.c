@@ -58,6 +58,9 @@ oracle_connecting(struct oracle *o, uint32_t actor, uint8_t version, bool clean,
     } else if (s != NULL) {
         race_with_disconnect(o, s);
     }
+    if (clean && will_of(o, s) != ORACLE_NONE) {
+        oracle_will_hurried(o, will_of(o, s));
+    }
     uint32_t link = new_link(o, &(struct oracle_link){
                                     .actor = actor,
                                     .session = ORACLE_NONE,
@@ -178,8 +181,19 @@ oracle_lost(struct oracle *o, uint32_t link, enum oracle_loss how, uint64_t sinc
     }
     if (how == ORACLE_LOST_NORMAL) {
         oracle_will_cancelled(o, l->will);
-    } else if (o->wills[l->will].state == ORACLE_WILL_ARMED) {
-        oracle_will_due(o, l->will, s, since_ms);
+    } else {
+        oracle_will_due(o, l->will, s, since_ms, s->lost_hi_ms);
+    }
+}
+
+void
+oracle_silent(struct oracle *o, uint32_t link, uint64_t due_ms)
+{
+    struct oracle_link *l = &o->links[link];
+    oracle_note(o, l->actor, ORACLE_NONE, "falls silent", 0, 0);
+    l->stuck = ORACLE_NEVER; /* it reads, but acknowledges nothing */
+    if (l->will != ORACLE_NONE) {
+        oracle_will_due(o, l->will, &o->sessions[l->session], due_ms, ORACLE_FOREVER_MS);
     }
 }
 

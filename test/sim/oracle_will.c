@@ -55,15 +55,27 @@ least(uint64_t a, uint64_t b)
 }
 
 void
-oracle_will_due(struct oracle *o, uint32_t will, const struct oracle_session *s, uint64_t since_ms)
+oracle_will_due(struct oracle *o, uint32_t will, const struct oracle_session *s, uint64_t since_ms, uint64_t until_ms)
 {
     struct oracle_will *w = &o->wills[will];
     uint64_t delay_ms = w->delay_s * UINT64_C(1000);
+    bool armed = w->state == ORACLE_WILL_ARMED;
     w->state = ORACLE_WILL_DUE;
     w->immediate = delay_ms == 0 || s->expiry_hi_ms == 0;
     w->due_lo_ms = since_ms + least(delay_ms, s->expiry_lo_ms);
-    w->due_hi_ms = s->lost_hi_ms + least(delay_ms, s->expiry_hi_ms) + ORACLE_SLACK_MS;
-    trigger(o, w);
+    w->due_hi_ms = until_ms + least(delay_ms, s->expiry_hi_ms) + ORACLE_SLACK_MS;
+    if (armed) {
+        trigger(o, w);
+    }
+}
+
+void
+oracle_will_hurried(struct oracle *o, uint32_t will)
+{
+    struct oracle_will *w = &o->wills[will];
+    if (w->state == ORACLE_WILL_DUE && oracle_now_ms(o) < w->due_lo_ms) {
+        w->due_lo_ms = oracle_now_ms(o);
+    }
 }
 
 void
@@ -79,7 +91,11 @@ void
 oracle_will_doubtful(struct oracle *o, uint32_t will)
 {
     struct oracle_will *w = &o->wills[will];
-    if (w->state == ORACLE_WILL_FIRED || (w->state == ORACLE_WILL_DUE && w->immediate)) {
+    if (w->state == ORACLE_WILL_FIRED) {
+        return;
+    }
+    if (w->state == ORACLE_WILL_DUE && w->immediate) {
+        w->due_hi_ms = oracle_now_ms(o) + 2 * ORACLE_SLACK_MS;
         return;
     }
     w->due_lo_ms = w->due_hi_ms = oracle_now_ms(o);

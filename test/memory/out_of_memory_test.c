@@ -1,0 +1,248 @@
+/*
+ * What a broker does when the heap gives nothing: whoever asked is answered or parted with, everyone else goes on, nothing leaks.
+ *
+ * The linker puts failing_*() in place of the heap's functions (--wrap). One scenario runs again and again; each time another allocation fails. Requests of
+ * more than FAIL_BYTES_MAX are left alone: buffers between shards abort the process by contract when the machine has really nothing left (engine/mesh.h).
+ */
+#include "test/support/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define FAIL_BYTES_MAX 2048
+#define NEVER UINT64_MAX
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static bool in_broker;
+static uint64_t allocations;      /* since the scenario started */
+static uint64_t fail_at = NEVER;  /* this one fails */
+static uint64_t fail_every;       /* and every so manieth after it; 0: no other */
+
+static bool
+fails(size_t size)
+{
+    if (!in_broker || fail_at == NEVER || size > FAIL_BYTES_MAX) {
+        return false;
+    }
+    uint64_t number = allocations++;
+    return number == fail_at || (fail_every != 0 && number > fail_at && (number - fail_at) % fail_every == 0);
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return fails(size) ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    return fails(count * size) ? NULL : __real_calloc(count, size);
+}
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+    return fails(size) ? NULL : __real_realloc(old, size);
+}
+
+/* Only the broker's allocations fail: the test and the simulated network need theirs to look at it. */
+static void
+settle(struct world *w, uint64_t ms)
+{
+    in_broker = true;
+    world_advance(w, ms);
+    in_broker = false;
+}
+
+static void
+send_connect(struct client *c, uint8_t version, const char *id, bool clean, bool will)
+{
+    struct packet p = {.type = PACKET_CONNECT};
+    p.connect.version = version;
+    p.connect.clean_start = clean;
+    p.connect.client_id = bytes_of(id, (uint32_t)strlen(id));
+    p.connect.keep_alive_s = 60;
+    properties_mark(&p.connect.properties, PROPERTY_SESSION_EXPIRY_INTERVAL);
+    p.connect.properties.session_expiry_s = 30;
+    properties_mark(&p.connect.properties, PROPERTY_TOPIC_ALIAS_MAXIMUM);
+    p.connect.properties.topic_alias_maximum = 3;
+    if (will) {
+        p.connect.has_will = true;
+        p.connect.will.topic = bytes_of("a/will", 6);
+        p.connect.will.payload = bytes_of("gone", 4);
+        p.connect.will.qos = 1;
+        p.connect.will.retain = true;
+    }
+    client_send(c, &p);
+}
+
+static void
+send_subscribe(struct client *c, uint16_t id, const char *const *filters, unsigned count)
+{
+    uint8_t entries[512];
+    uint32_t used = 0;
+    for (unsigned i = 0; i < count; i++) {
+        used += encode_subscribe_entry(entries + used, sizeof entries - used, bytes_of(filters[i], (uint32_t)strlen(filters[i])),
+                                       (struct subscription_options){.qos = (uint8_t)(i % 3)});
+    }
+    struct packet p = {.type = PACKET_SUBSCRIBE, .subscribe = {.packet_id = id, .count = count, .entries = bytes_of(entries, used)}};
+    if (id == 7) {
+        properties_mark(&p.subscribe.properties, PROPERTY_SUBSCRIPTION_IDENTIFIER);
+        p.subscribe.properties.subscription_id = 11;
+    }
+    client_send(c, &p);
+}
+
+static void
+send_publish(struct client *c, const char *topic, uint32_t size, uint8_t qos, bool retain, uint16_t id)
+{
+    static uint8_t payload[32768];
+    struct packet p = {.type = PACKET_PUBLISH};
+    p.publish.topic = bytes_of(topic, (uint32_t)strlen(topic));
+    p.publish.payload = bytes_of(payload, size);
+    p.publish.qos = qos;
+    p.publish.retain = retain;
+    p.publish.packet_id = qos ? id : 0;
+    client_send(c, &p);
+}
+
+/* Reads whatever came, acknowledging QoS 1 only: QoS 2 exchanges stay open, so that there is state to resume. */
+static void
+drain(struct client *c)
+{
+    struct packet got;
+    while (client_receive(c, &got)) {
+        if (got.type == PACKET_PUBLISH && got.publish.qos == 1) {
+            struct packet ack = {.type = PACKET_PUBACK, .ack = {.packet_id = got.publish.packet_id}};
+            client_send(c, &ack);
+        }
+    }
+}
+
+/* Some of everything that takes memory. */
+static void
+play(struct world *w)
+{
+    static const char *const filters[] = {"a/#", "a/+", "a/b", "$share/g/a/#", "+/b", "other/topic"};
+    struct client *s = client_open(w, 5);
+    struct client *t = client_open(w, 4);
+    struct client *p = client_open(w, 5);
+    send_connect(s, 5, "subscriber", false, true);
+    send_connect(t, 4, "third", true, false);
+    send_connect(p, 5, "publisher", true, true);
+    settle(w, 10);
+    send_subscribe(s, 7, filters, 6);
+    send_subscribe(t, 8, filters, 4);
+    settle(w, 10);
+    for (uint16_t i = 0; i < 12; i++) {
+        send_publish(p, i % 2 ? "a/b" : "a/c", i == 5 ? 20000 : 40, (uint8_t)(i % 3), i % 4 == 0, (uint16_t)(i + 1));
+    }
+    settle(w, 10);
+    drain(s);
+    drain(t);
+    drain(p);
+    settle(w, 10);
+    client_close(&s);
+    settle(w, 10);
+    for (uint16_t i = 20; i < 26; i++) {
+        send_publish(p, "a/b", 60, (uint8_t)(1 + i % 2), false, i);
+    }
+    settle(w, 10);
+    s = client_open(w, 5);
+    send_connect(s, 5, "subscriber", false, false);
+    struct client *takeover = client_open(w, 4);
+    send_connect(takeover, 4, "third", false, true);
+    settle(w, 10);
+    drain(s);
+    settle(w, 10);
+    client_close(&takeover);
+    client_close(&t);
+    client_close(&p);
+    client_close(&s);
+    settle(w, 60000); /* everything expires */
+}
+
+/* Someone who comes afterwards is served as ever. */
+static void
+check_alive(struct world *w)
+{
+    static const char *const filters[] = {"alive"};
+    struct client *c = client_open(w, 4);
+    struct packet got;
+    send_connect(c, 4, "checker", true, false);
+    world_settle(w);
+    assert_true(client_receive(c, &got));
+    assert_int_equal(got.type, PACKET_CONNACK);
+    send_subscribe(c, 1, filters, 1);
+    world_settle(w);
+    assert_true(client_receive(c, &got));
+    send_publish(c, "alive", 3, 1, false, 9);
+    world_settle(w);
+    unsigned publishes = 0;
+    while (client_receive(c, &got)) {
+        publishes += got.type == PACKET_PUBLISH;
+    }
+    assert_int_equal(publishes, 1);
+    client_close(&c);
+    world_settle(w);
+}
+
+static uint64_t
+run(unsigned shards, uint64_t at, uint64_t every)
+{
+    struct world *w = world_open(1, shards, NULL);
+    allocations = 0;
+    fail_at = at;
+    fail_every = every;
+    play(w);
+    uint64_t seen = allocations;
+    fail_at = NEVER;
+    check_alive(w);
+    world_close(&w);
+    return seen;
+}
+
+static void
+each_single_failure_is_survived(void **state)
+{
+    (void)state;
+    for (unsigned shards = 1; shards <= 2; shards++) {
+        uint64_t all = run(shards, NEVER - 1, 0);
+        assert_true(all > 50);
+        for (uint64_t at = 0; at < all; at++) {
+            run(shards, at, 0);
+        }
+    }
+}
+
+static void
+failures_without_end_are_survived(void **state)
+{
+    (void)state;
+    for (uint64_t every = 1; every <= 7; every++) {
+        for (uint64_t at = 0; at < 60; at += 7) {
+            run(2, at, every);
+        }
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_single_failure_is_survived),
+        cmocka_unit_test(failures_without_end_are_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
