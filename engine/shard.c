@@ -75,7 +75,8 @@ static void
 end_sessions(struct shard *shard)
 {
     struct session *s;
-    while ((s = session_table_first(&shard->session_table)) != NULL) {
+    uint32_t bucket = 0;
+    while ((s = session_table_first(&shard->session_table, &bucket)) != NULL) {
         if (s->will != NULL) {
             session_drop_will(shard, s); /* nobody is left to receive it */
         }

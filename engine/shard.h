@@ -88,6 +88,7 @@ struct shard {
     struct replay *replay_buckets[SHARD_REPLAY_BUCKETS]; /* all walks, by who asked */
     uint32_t replay_serial;             /* the last one given to a walk that this shard asked for */
     uint32_t share_serial;              /* the last one given to a share group here */
+    uint32_t share_join_serial;         /* the last one given to a SHARE_JOIN from here */
     uint32_t suback_serial;
     uint64_t turn;
     struct loopback loopback;           /* parcels to ourselves */

@@ -18,17 +18,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define PEERS 4u
 #define SHARDS 2u
+#define HOLDS_MAX 50000u
 #define PACKET_MAX 30000u /* a message this large is lent between shards, not copied */
 
 enum operation {
-    OPEN, CLOSE, RESET, FINISH, STUCK, ADVANCE, CHUNK, PACKET, CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, PUBREL, ANSWER, READ, DISCONNECT, TURN, OPERATIONS
+    OPEN, CLOSE, RESET, FINISH, STUCK, ADVANCE, CHUNK, PACKET, CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, PUBREL, ANSWER, READ, DISCONNECT, TURN, RELOAD, OPERATIONS
 };
 
+static const char *const always = "max_inflight_messages 3\nmax_queued_messages 5\npersistent_client_expiration 1h\n"
+                                  "max_packet_size 30000\nmax_connect_packet_size 500\nreceive_maximum 4\n";
 static const char *const limits[4] = {
-    "",
-    "queue_qos0_messages true\nmax_queued_bytes 2000\nmax_inflight_bytes 3000\nmax_output_bytes 4096\nupgrade_outgoing_qos true\n",
-    "max_retained_messages 2\nmax_subscriptions 3\nglobal_max_filters 4\nglobal_max_clients 3\nglobal_max_connections 3\nmemory_limit 1500000\n",
-    "max_qos 1\nretain_available false\nmax_topic_alias 2\nmax_keepalive 60\nallow_zero_length_clientid false\nmax_connections 3\n",
+    "shard_connections 8\n",
+    "shard_connections 8\nqueue_qos0_messages true\nmax_queued_bytes 2000\nmax_inflight_bytes 3000\nmax_output_bytes 4096\nupgrade_outgoing_qos true\n",
+    "shard_connections 8\nmax_retained_messages 2\nmax_subscriptions 3\nglobal_max_filters 4\nglobal_max_clients 3\nglobal_max_connections 3\nmemory_limit 400000\n",
+    "shard_connections 2\nmax_qos 1\nretain_available false\nmax_topic_alias 2\nmax_keepalive 60\nallow_zero_length_clientid false\nmax_connections 3\n",
 };
 
 static const char *const filters[16] = {"a",  "a/b",       "#",           "+",           "a/+",          "a/#",          "$share/g/a", "$share/g/#",
@@ -40,8 +43,15 @@ struct peer {
     bool open, finished, stuck;
     bool legible;          /* its CONNECT is a valid one, so that answers can be taken apart */
     bool spoken;           /* the first packet is known */
+    bool own_acks;         /* what it acknowledged is not known: it sent raw bytes */
+    bool greeted, refused; /* CONNACK came; with an error */
     uint8_t version;
-    uint16_t next_id;
+    uint8_t known_aliases; /* bit per alias */
+    uint16_t alias_max, receive_max;
+    uint32_t packet_size_max;
+    uint16_t in_flight[16]; /* packet identifiers sent to it and not acknowledged to the end */
+    uint32_t in_flight_count;
+    uint16_t next_id, next_name;
     uint32_t first_used;
     uint8_t first[512];    /* what it sent first */
     uint8_t *received;
@@ -51,17 +61,19 @@ struct peer {
 struct program {
     const uint8_t *at, *end;
     struct world *world;
+    struct config *reloaded[4]; /* by limits; live as long as the broker */
     struct peer peers[PEERS];
 };
 
 static uint8_t scratch[PACKET_MAX + 1024];
 
-static void
-require(bool holds)
+#define require(holds) ((holds) ? (void)0 : give_up(__LINE__, #holds))
+
+static _Noreturn void
+give_up(int line, const char *broken)
 {
-    if (!holds) {
-        abort();
-    }
+    fprintf(stderr, "fuzz/broker.c:%d: not so: %s\n", line, broken);
+    abort();
 }
 
 static uint8_t
@@ -114,6 +126,11 @@ note_first(struct peer *peer, const uint8_t *bytes, uint32_t size)
     peer->spoken = true;
     peer->legible = status == FRAME_DONE && frame.type == PACKET_CONNECT && decode_connect(&frame, &connect) == REASON_SUCCESS;
     peer->version = peer->legible ? connect.version : MQTT_VERSION_5;
+    const struct properties *wishes = &connect.properties;
+    bool wished = peer->legible && connect.version == MQTT_VERSION_5;
+    peer->alias_max = wished && properties_has(wishes, PROPERTY_TOPIC_ALIAS_MAXIMUM) ? wishes->topic_alias_maximum : 0;
+    peer->receive_max = wished && properties_has(wishes, PROPERTY_RECEIVE_MAXIMUM) ? wishes->receive_maximum : UINT16_MAX;
+    peer->packet_size_max = wished && properties_has(wishes, PROPERTY_MAXIMUM_PACKET_SIZE) ? wishes->maximum_packet_size : UINT32_MAX;
 }
 
 static void
@@ -137,6 +154,7 @@ say(struct program *p, struct peer *peer, const struct packet *packet)
 static void
 say_raw(struct program *p, struct peer *peer)
 {
+    peer->own_acks = peer->spoken;
     uint32_t size = next(p);
     size = size < p->end - p->at ? size : (uint32_t)(p->end - p->at);
     say_bytes(p, peer, p->at, size);
@@ -146,6 +164,7 @@ say_raw(struct program *p, struct peer *peer)
 static void
 say_raw_packet(struct program *p, struct peer *peer)
 {
+    peer->own_acks = peer->spoken;
     uint8_t head[5] = {next(p)};
     uint32_t size = next(p);
     size = size < p->end - p->at ? size : (uint32_t)(p->end - p->at);
@@ -218,6 +237,7 @@ say_publish(struct program *p, struct peer *peer)
 {
     static uint8_t payload[PACKET_MAX];
     static const uint32_t sizes[4] = {0, 3, 1500, 20000};
+    char name[16];
     uint8_t what = next(p), how = next(p);
     struct packet packet = {.type = PACKET_PUBLISH};
     struct publish *publish = &packet.publish;
@@ -232,15 +252,37 @@ say_publish(struct program *p, struct peer *peer)
     if ((how >> 3 & 3) == 3 && peer->version == MQTT_VERSION_5) {
         publish->topic = bytes_of(NULL, 0); /* the alias alone */
     }
-    for (unsigned i = 0; i < (how >> 5) + 1u; i++) {
+    unsigned count = 1u << (how >> 5); /* many: beyond windows, queues and what a replay says in one go */
+    count = (how & 3) < 3 || count < 8 ? count : 8;
+    for (unsigned i = 0; i < count; i++) {
+        if (what >> 7) {
+            snprintf(name, sizeof name, "a/%u", peer->next_name++ % 200u);
+            publish->topic = text_of(name);
+        }
         publish->packet_id = (uint16_t)(1 + peer->next_id++ % 6); /* soon used again, as no client should */
         say(p, peer, &packet);
     }
 }
 
+static uint16_t *
+find_in_flight(struct peer *peer, uint16_t packet_id)
+{
+    for (uint32_t i = 0; i < peer->in_flight_count; i++) {
+        if (peer->in_flight[i] == packet_id) {
+            return &peer->in_flight[i];
+        }
+    }
+    return NULL;
+}
+
 static void
 say_ack(struct program *p, struct peer *peer, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
+    bool refusal = type == PACKET_PUBREC && reason >= 0x80 && peer->version == MQTT_VERSION_5;
+    uint16_t *in_flight = type == PACKET_PUBACK || type == PACKET_PUBCOMP || refusal ? find_in_flight(peer, packet_id) : NULL;
+    if (in_flight != NULL) {
+        *in_flight = peer->in_flight[--peer->in_flight_count];
+    }
     say(p, peer, &(struct packet){.type = type, .ack = {.packet_id = packet_id, .reason = reason}});
 }
 
@@ -265,6 +307,37 @@ pull(struct program *p, struct peer *peer)
             peer->received = realloc(peer->received, peer->room);
         }
         peer->used += sim_read(p->world->sim, peer->connection, peer->received + peer->used, waiting);
+    }
+}
+
+/* MQTT5 [MQTT-3.3.2-8] [MQTT-3.3.2-9], 4.9 [MQTT-2.2.1-2] */
+static void
+check_publish(struct peer *peer, const struct publish *publish)
+{
+    if (properties_has(&publish->properties, PROPERTY_TOPIC_ALIAS)) {
+        uint16_t alias = publish->properties.topic_alias;
+        require(alias <= peer->alias_max);
+        require(publish->topic.size > 0 || alias > 7 || peer->known_aliases >> alias & 1);
+        peer->known_aliases |= (uint8_t)(alias > 7 ? 0 : 1u << alias);
+    }
+    if (publish->qos > 0 && !peer->own_acks) {
+        require(find_in_flight(peer, publish->packet_id) == NULL);
+        require(peer->in_flight_count < peer->receive_max && peer->in_flight_count < sizeof peer->in_flight / sizeof peer->in_flight[0]);
+        peer->in_flight[peer->in_flight_count++] = publish->packet_id;
+    }
+}
+
+/* One CONNACK, before everything else; after a refusal nothing; and what the client asked for in CONNECT is kept to. */
+static void
+check_packet(struct peer *peer, const struct packet *packet, uint32_t size)
+{
+    require(peer->greeted == (packet->type != PACKET_CONNACK) && !peer->refused);
+    peer->greeted = true;
+    require(size <= peer->packet_size_max || packet->type == PACKET_CONNACK); /* MQTT5 [MQTT-3.1.2-24] */
+    if (packet->type == PACKET_CONNACK) {
+        peer->refused = packet->connack.reason != REASON_SUCCESS;
+    } else if (packet->type == PACKET_PUBLISH) {
+        check_publish(peer, &packet->publish);
     }
 }
 
@@ -301,6 +374,9 @@ hear(struct program *p, struct peer *peer, unsigned count, bool answers, uint8_t
         struct packet packet = {.type = frame.type};
         uint8_t wrong = decode_packet(&frame, peer->version, PACKET_FROM_SERVER, &packet);
         require(wrong == REASON_SUCCESS || !peer->legible);
+        if (peer->legible) {
+            check_packet(peer, &packet, frame.size);
+        }
         if (answers && wrong == REASON_SUCCESS) {
             answer(p, peer, &packet, reason);
         }
@@ -348,6 +424,21 @@ turn_stuck(struct program *p, struct peer *peer)
     }
 }
 
+/* As SIGHUP does, with other limits. */
+static void
+reload(struct program *p)
+{
+    struct config **config = &p->reloaded[next(p) & 3];
+    if (*config == NULL) {
+        char text[1024], error[256];
+        int size = snprintf(text, sizeof text, "listener %d 127.0.0.1\nallow_anonymous true\nshards %u\nsys_interval 0\nlog_dest none\n%s%s", WORLD_PORT, SHARDS,
+                            always, limits[config - p->reloaded]);
+        *config = config_parse_text(text, (uint32_t)size, "reload", false, error, sizeof error);
+        require(*config != NULL);
+    }
+    broker_reload(p->world->broker, *config);
+}
+
 static void
 step(struct program *p)
 {
@@ -372,6 +463,7 @@ step(struct program *p)
     case READ: hear(p, peer, 1000, false, 0); break;
     case DISCONNECT: say_disconnect(p, peer); break;
     case TURN: shard_turn(p->world->broker->shards[next(p) % SHARDS], false); break;
+    case RELOAD: reload(p); break;
     default: break;
     }
     if (operation < 128) {
@@ -382,8 +474,6 @@ step(struct program *p)
 static struct world *
 open_world(uint8_t setup)
 {
-    static const char *const always = "max_inflight_messages 3\nmax_queued_messages 5\npersistent_client_expiration 1h\nshard_connections 8\n"
-                                      "max_packet_size 30000\nmax_connect_packet_size 500\nreceive_maximum 4\n";
     char options[1024];
     snprintf(options, sizeof options, "%s%s", always, limits[setup & 3]);
     struct world *world = world_open(setup, SHARDS, options);
@@ -396,15 +486,28 @@ open_world(uint8_t setup)
 static void
 check_forgotten(struct world *world)
 {
+    world_settle(world);
+    /* Near the memory limit a publisher is read from a packet at a time: that it is gone comes after all it said. */
+    for (unsigned i = 0; i < HOLDS_MAX && WORLD_COUNT(world, sockets) > 0; i++) {
+        sim_advance(world->sim, UINT64_C(1000000000));
+        world_settle(world);
+    }
     for (unsigned i = 0; i < 3; i++) {
         world_settle(world);
         sim_advance(world->sim, UINT64_C(2) * 3600 * 1000000000);
     }
     world_settle(world);
-    require(WORLD_COUNT(world, connected) == 0 && WORLD_COUNT(world, sockets) == 0 && WORLD_COUNT(world, sessions) == 0);
-    require(WORLD_COUNT(world, subscriptions) == 0 && WORLD_COUNT(world, shared_subscriptions) == 0);
-    require(WORLD_COUNT(world, queued_messages) == 0 && WORLD_COUNT(world, queued_bytes) == 0 && WORLD_COUNT(world, inflight_messages) == 0);
-    require(atomic_load(&world->broker->session_count) == 0 && atomic_load(&world->broker->connection_count) == 0);
+    require(WORLD_COUNT(world, sockets) == 0);
+    require(WORLD_COUNT(world, connected) == 0);
+    require(WORLD_COUNT(world, sessions) == 0);
+    require(WORLD_COUNT(world, subscriptions) == 0);
+    require(WORLD_COUNT(world, shared_subscriptions) == 0);
+    require(WORLD_COUNT(world, queued_messages) == 0);
+    require(WORLD_COUNT(world, queued_bytes) == 0);
+    require(WORLD_COUNT(world, inflight_messages) == 0);
+    require(WORLD_COUNT(world, held_connections) == 0);
+    require(atomic_load(&world->broker->session_count) == 0);
+    require(atomic_load(&world->broker->connection_count) == 0);
     filter_index_check(world->broker->filters);
     for (unsigned i = 0; i < SHARDS; i++) {
         retained_check(world->broker->shards[i]->retained);
@@ -435,6 +538,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_close(&p.world);
     for (unsigned i = 0; i < PEERS; i++) {
         free(p.peers[i].received); /* the connection itself went with its world */
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        config_free(&p.reloaded[i]);
     }
     log_close();
     return 0;

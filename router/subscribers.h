@@ -23,6 +23,7 @@ struct subscription {
     uint32_t text_hash;
     uint32_t identifier;       /* Subscription Identifier; 0: none */
     uint32_t share_serial;     /* the group, once its home has answered; 0: not yet */
+    uint32_t share_join;       /* the last SHARE_JOIN sent for it */
     uint16_t share_text_size;
     uint8_t share_home;        /* the shard that keeps the group */
     uint8_t qos : 2;

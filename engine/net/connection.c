@@ -226,9 +226,9 @@ connection_received(struct shard *shard, struct connection *c, const struct io_e
 }
 
 bool
-connection_must_hold(const struct shard *shard, const struct connection *c)
+connection_must_hold(const struct shard *shard, const struct connection *c, bool takes_memory)
 {
-    return shard->congested || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX;
+    return (shard->congested && takes_memory) || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX;
 }
 
 /*
@@ -305,7 +305,7 @@ connection_resume_held(struct shard *shard)
         }
         struct connection *c = take_held(shard);
         bool was_last = c == last;
-        if (connection_must_hold(shard, c) && !waited_long_enough(shard, c)) {
+        if (connection_must_hold(shard, c, true) && !waited_long_enough(shard, c)) {
             uint64_t since_ms = c->held_since_ms;
             connection_hold(shard, c);
             c->held_since_ms = since_ms;

@@ -112,7 +112,8 @@ void connection_drop(struct shard *shard, struct connection *c, bool will_cancel
 void connection_hold(struct shard *shard, struct connection *c);
 /* Goes on with held connections that may; a bounded number per turn. */
 void connection_resume_held(struct shard *shard);
-bool connection_must_hold(const struct shard *shard, const struct connection *c);
+/* `takes_memory`: the packet just handled was one that the memory limit is about. */
+bool connection_must_hold(const struct shard *shard, const struct connection *c, bool takes_memory);
 
 /* Room for one packet of `size` bytes at the end of the output, to be written whole before anything else; NULL when out of memory (the connection is then dropped). */
 uint8_t *connection_append(struct shard *shard, struct connection *c, uint32_t size);

@@ -85,7 +85,7 @@ forwardable(struct shard *shard, const struct properties *properties, struct byt
     return true;
 }
 
-/* Routes it; false if it was refused, with the acknowledgement already sent. */
+/* Routes it; false if there is no memory for it: the caller answers. */
 static bool
 route_publish(struct shard *shard, struct connection *c, const struct publish *publish, uint8_t *reason)
 {
@@ -93,7 +93,6 @@ route_publish(struct shard *shard, struct connection *c, const struct publish *p
     publication_init(&p);
     if (!forwardable(shard, &publish->properties, &p.properties) || shard->pressure >= BUDGET_REFUSE) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        refuse_for_quota(shard, c, publish);
         return false;
     }
     p.topic = publish->topic;
@@ -131,7 +130,8 @@ publish_qos2(struct shard *shard, struct connection *c, const struct publish *pu
         return;
     }
     if (!route_publish(shard, c, publish, &reason)) {
-        received_remove(received, publish->packet_id);
+        received_remove(received, publish->packet_id); /* before the refusal: that may end the session */
+        refuse_for_quota(shard, c, publish);
         return;
     }
     send_ack(shard, c, PACKET_PUBREC, publish->packet_id, reason);
@@ -161,7 +161,9 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
     }
     if (publish.qos == 2) {
         publish_qos2(shard, c, &publish);
-    } else if (route_publish(shard, c, &publish, &reason) && publish.qos == 1) {
+    } else if (!route_publish(shard, c, &publish, &reason)) {
+        refuse_for_quota(shard, c, &publish);
+    } else if (publish.qos == 1) {
         send_ack(shard, c, PACKET_PUBACK, publish.packet_id, reason);
     }
 }

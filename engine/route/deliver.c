@@ -50,6 +50,11 @@ append_forward(struct shard *shard, struct session *session, struct forward *f)
         alias_choose(c, f->topic, &f->topic_alias, &f->omit_topic);
     }
     uint32_t size = forward_size(f, c->version);
+    if (size > c->packet_size_max && f->topic_alias != 0) {
+        f->topic_alias = 0; /* without the three bytes of an alias it may fit */
+        f->omit_topic = false;
+        size = forward_size(f, c->version);
+    }
     /* MQTT5 [MQTT-3.1.2-24]: what is larger than the client takes is not sent. */
     if (size == 0 || size > c->packet_size_max) {
         drop(shard, session, DROP_TOO_LARGE);
@@ -159,11 +164,12 @@ static void
 deliver_qos0(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
 {
     struct connection *c = session->connection;
-    if (c != NULL && !output_full(shard, c) && !(shard->pressure >= BUDGET_DROP_QOS0 && c->out_under_way > 0)) {
+    bool behind = shard->config->queue_qos0_messages && session->queue_first != NULL; /* earlier ones may wait there: MQTT5 [MQTT-4.6.0-6] */
+    if (c != NULL && !behind && !output_full(shard, c) && !(shard->pressure >= BUDGET_DROP_QOS0 && c->out_under_way > 0)) {
         append_publication(shard, session, p, terms, 0, 0);
         return;
     }
-    if (c != NULL) {
+    if (c != NULL && !behind) {
         drop(shard, session, shard->pressure >= BUDGET_DROP_QOS0 ? DROP_MEMORY : DROP_OUTPUT_FULL);
         return;
     }

@@ -47,6 +47,7 @@ struct parcel_replay_message {
     struct parcel head;
     uint8_t qos;
     struct session_reference reference;
+    struct session_replay *asker;
     uint32_t identifier;
     struct parcel_message message;
 };
@@ -197,6 +198,7 @@ send_retained(struct shard *shard, const struct replay *r, struct message *messa
         parcel_send_message(shard, r->shard, PARCEL_REPLAY_MESSAGE, sizeof *parcel, offsetof(struct parcel_replay_message, message), &p);
     if (parcel != NULL) {
         parcel->reference = r->reference;
+        parcel->asker = r->asker;
         parcel->identifier = r->identifier;
         parcel->qos = r->qos;
     }
@@ -280,6 +282,7 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     }
     mine->serial = ++shard->replay_serial;
     mine->shard = (uint8_t)home;
+    mine->text_hash = s->text_hash;
     mine->exact = exact;
     mine->next = session->replays;
     mine->link = &session->replays;
@@ -404,7 +407,9 @@ handle_message(struct shard *shard, unsigned from, const struct parcel_replay_me
         return;
     }
     struct session *session = parcel->reference.session;
-    if (session->identity == parcel->reference.identity && !is_fresh(shard, session, p.topic)) {
+    /* MQTT5 [MQTT-3.10.4-2]: nothing more after UNSUBSCRIBE. */
+    bool owed = session->identity == parcel->reference.identity && session_has_subscription(session, parcel->asker->text_hash);
+    if (owed && !is_fresh(shard, session, p.topic)) {
         struct deliver_terms terms = {
             .identifiers = &parcel->identifier,
             .identifier_count = parcel->identifier != 0,
@@ -425,6 +430,9 @@ handle_pause_or_end(struct shard *shard, const struct parcel_replay *parcel)
         return;
     }
     if (parcel->head.type == PARCEL_REPLAY_END) {
+        forget(session, parcel->asker);
+    } else if (!session_has_subscription(session, parcel->asker->text_hash)) {
+        send_plain(shard, session, parcel->asker, PARCEL_REPLAY_CANCEL);
         forget(session, parcel->asker);
     } else {
         take_back_grant(session, parcel->asker);

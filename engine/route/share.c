@@ -40,6 +40,7 @@ struct parcel_share_join { /* JOIN; the text follows */
     uint32_t identifier;
     uint32_t text_hash;
     uint32_t text_size;
+    uint32_t join;
     uint32_t suback_serial;
     uint32_t code_index;
 };
@@ -50,6 +51,7 @@ struct parcel_share_joined {
     struct session_reference reference;
     uint32_t serial;
     uint32_t text_hash;
+    uint32_t join;
     uint32_t suback_serial;
     uint32_t code_index;
 };
@@ -93,7 +95,7 @@ reference_to(const struct session *session)
 }
 
 void
-share_join(struct shard *shard, const struct subscription *s, uint32_t suback_serial, uint32_t code_index)
+share_join(struct shard *shard, struct subscription *s, uint32_t suback_serial, uint32_t code_index)
 {
     struct parcel_share_join *parcel = parcel_send(shard, s->share_home, PARCEL_SHARE_JOIN, sizeof *parcel, s->share_text_size);
     parcel->qos = s->qos;
@@ -103,6 +105,7 @@ share_join(struct shard *shard, const struct subscription *s, uint32_t suback_se
     parcel->identifier = s->identifier;
     parcel->text_hash = s->text_hash;
     parcel->text_size = s->share_text_size;
+    parcel->join = s->share_join = ++shard->share_join_serial;
     parcel->suback_serial = suback_serial;
     parcel->code_index = code_index;
     memcpy(parcel + 1, s->share_text, s->share_text_size);
@@ -150,6 +153,23 @@ share_bounce(struct shard *shard, const struct delivery *d)
     publication_fini(shard, &p);
 }
 
+/* The session's subscription in a group of that home; `serial` 0: whatever its group. */
+static struct subscription *
+member_subscription(const struct session *session, unsigned home, uint32_t serial, uint32_t text_hash)
+{
+    uint32_t mask = session->subscription_room - 1;
+    for (uint32_t i = 0; session->subscription_room > 0 && i <= mask; i++) {
+        struct subscription *s = session->subscriptions[(text_hash + i) & mask];
+        if (s == NULL) {
+            return NULL;
+        }
+        if (s->share_text != NULL && s->text_hash == text_hash && s->share_home == home && (serial == 0 || s->share_serial == serial)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
 static void
 handle_joined(struct shard *shard, unsigned from, const struct parcel_share_joined *parcel)
 {
@@ -157,34 +177,15 @@ handle_joined(struct shard *shard, unsigned from, const struct parcel_share_join
     if (session == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < session->subscription_room; i++) {
-        struct subscription *s = session->subscriptions[i];
-        if (s == NULL || s->share_text == NULL || s->share_home != from || s->text_hash != parcel->text_hash) {
-            continue;
-        }
+    struct subscription *s = member_subscription(session, from, 0, parcel->text_hash);
+    if (s != NULL) {
         s->share_serial = parcel->serial;
-        if (parcel->code >= 0x80) {
-            subscribe_forget(shard, session, s);
-        }
-        break;
+    }
+    /* Only the answer to the last SHARE_JOIN takes it away: a later one may have made it a member, and then nobody would tell the home when it leaves. */
+    if (s != NULL && parcel->code >= 0x80 && s->share_join == parcel->join) {
+        subscribe_forget(shard, session, s);
     }
     subscribe_answer(shard, session, parcel->suback_serial, parcel->code_index, parcel->code);
-}
-
-static const struct subscription *
-member_subscription(const struct session *session, unsigned home, uint32_t serial, uint32_t text_hash)
-{
-    uint32_t mask = session->subscription_room - 1;
-    for (uint32_t i = 0; session->subscription_room > 0 && i <= mask; i++) {
-        const struct subscription *s = session->subscriptions[(text_hash + i) & mask];
-        if (s == NULL) {
-            return NULL;
-        }
-        if (s->share_text != NULL && s->share_home == home && s->share_serial == serial) {
-            return s;
-        }
-    }
-    return NULL;
 }
 
 static bool
@@ -374,10 +375,25 @@ add_member(struct share_group *g)
     return m;
 }
 
+/* Keeps the connected members in front (G3). Returns where it is now. */
+static struct share_member *
+set_online(struct share_group *g, struct share_member *m, bool online)
+{
+    if (m->online == online) {
+        return m;
+    }
+    struct share_member *border = online ? &g->members[g->online_count++] : &g->members[--g->online_count];
+    struct share_member moved = *m;
+    *m = *border;
+    *border = moved;
+    border->online = online;
+    return border;
+}
+
 static void
 remove_member(struct shard *shard, struct share_group *g, struct share_member *m)
 {
-    g->online_count -= m->online;
+    m = set_online(g, m, false);
     *m = g->members[--g->count];
     if (g->count == 0) {
         drop_group(shard, g);
@@ -398,7 +414,7 @@ handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *
     }
     uint32_t serial = g ? g->serial : 0;
     if (m != NULL) {
-        g->online_count += parcel->online - m->online;
+        m = set_online(g, m, parcel->online);
         *m = (struct share_member){
             .reference = parcel->reference,
             .identifier = parcel->identifier,
@@ -416,6 +432,7 @@ handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *
     joined->reference = parcel->reference;
     joined->serial = serial;
     joined->text_hash = parcel->text_hash;
+    joined->join = parcel->join;
     joined->suback_serial = parcel->suback_serial;
     joined->code_index = parcel->code_index;
 }
@@ -433,8 +450,7 @@ handle_leave_or_online(struct shard *shard, unsigned from, const struct parcel_s
         remove_member(shard, g, m);
         return;
     }
-    g->online_count += parcel->online - m->online;
-    m->online = parcel->online;
+    set_online(g, m, parcel->online);
     if (!parcel->online && g->online_count > 0) {
         struct parcel_share_member *release = parcel_send(shard, from, PARCEL_SHARE_RELEASE, sizeof *release, 0);
         release->reference = parcel->reference;
@@ -442,25 +458,19 @@ handle_leave_or_online(struct shard *shard, unsigned from, const struct parcel_s
     }
 }
 
-/* The next member in turn: connected ones first. NULL: none. */
+/* The next member in turn, of the connected ones if there are any. */
 static const struct share_member *
 pick(struct share_group *g)
 {
-    for (uint32_t i = 0; i < g->count; i++) {
-        uint32_t at = g->cursor + 1 + i;
-        at -= at >= g->count ? at / g->count * g->count : 0;
-        if (g->members[at].online || g->online_count == 0) {
-            g->cursor = at;
-            return &g->members[at];
-        }
-    }
-    return NULL;
+    uint32_t count = g->online_count > 0 ? g->online_count : g->count;
+    g->cursor = g->cursor + 1 < count ? g->cursor + 1 : 0;
+    return &g->members[g->cursor];
 }
 
 static void
 give_to_group(struct shard *shard, struct share_group *g, struct publication *p)
 {
-    const struct share_member *m = g ? pick(g) : NULL;
+    const struct share_member *m = g ? pick(g) : NULL; /* a group has members (G1) */
     if (m == NULL) {
         stats_add(&shard->stats.drops[DROP_SHARE_EMPTY], 1);
         return;
@@ -487,7 +497,11 @@ handle_bounce(struct shard *shard, unsigned from, const struct parcel_share_deli
     struct publication p;
     if (parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
         struct share_group *g = find_by_filter(shard, parcel->filter_id);
-        give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p);
+        if (p.expiry_ms != 0 && p.expiry_ms <= shard->now_ms) {
+            stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* it has waited in a queue meanwhile: MQTT5 [MQTT-3.3.2-5] */
+        } else {
+            give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p);
+        }
         publication_fini(shard, &p);
     }
 }

@@ -15,6 +15,7 @@
  * Invariants
  *   G1  a group exists while it has members; then its filter is in the index with the home's bit.
  *   G2  `serial` names a group for ever within its home; a parcel that names one that is gone is dropped, and its message counted.
+ *   G3  the first `online_count` members are the connected ones.
  */
 #ifndef TIDEWIRE_ENGINE_ROUTE_SHARE_H
 #define TIDEWIRE_ENGINE_ROUTE_SHARE_H
@@ -24,7 +25,7 @@
 #include "engine/session/session.h"
 
 /* Session side. Joining (or changing options) of a subscription whose share_* fields are set; the answer completes the SUBACK `suback_serial` at `code_index`. */
-void share_join(struct shard *shard, const struct subscription *s, uint32_t suback_serial, uint32_t code_index);
+void share_join(struct shard *shard, struct subscription *s, uint32_t suback_serial, uint32_t code_index);
 void share_leave(struct shard *shard, const struct subscription *s);
 void share_online(struct shard *shard, const struct session *session, bool online);
 /* Gives a message back to its group's home. */

@@ -347,10 +347,14 @@ resend_one(struct shard *shard, struct session *s)
 {
     struct delivery *d = s->inflight.resend;
     if (d->state == DELIVERY_RELEASED) {
+        const uint8_t pubrel[4] = {PACKET_PUBREL << 4 | 2, 2, (uint8_t)(d->packet_id >> 8), (uint8_t)d->packet_id};
+        uint8_t *at = connection_append(shard, s->connection, sizeof pubrel);
+        if (at == NULL) {
+            return false; /* not connection_put(): it would drop the connection, and the session perhaps, under session_pump() */
+        }
+        memcpy(at, pubrel, sizeof pubrel);
         s->inflight.resend = d->next;
-        uint8_t pubrel[4] = {PACKET_PUBREL << 4 | 2, 2, (uint8_t)(d->packet_id >> 8), (uint8_t)d->packet_id};
-        connection_put(shard, s->connection, pubrel, sizeof pubrel);
-        return s->connection != NULL;
+        return true;
     }
     if (!deliver_may_send(shard, s)) {
         return false;
@@ -515,6 +519,18 @@ session_find_subscription(const struct session *session, struct bytes text, uint
         }
     }
     return NULL;
+}
+
+bool
+session_has_subscription(const struct session *session, uint32_t text_hash)
+{
+    uint32_t mask = session->subscription_room - 1;
+    for (uint32_t i = text_hash & mask; session->subscription_room > 0 && session->subscriptions[i] != NULL; i = (i + 1) & mask) {
+        if (session->subscriptions[i]->text_hash == text_hash) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void

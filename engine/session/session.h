@@ -57,6 +57,7 @@ struct session_suback {
 struct session_replay {
     struct session_replay *next, **link;
     uint32_t serial;
+    uint32_t text_hash;       /* of its subscription: gone after UNSUBSCRIBE */
     uint8_t shard;
     uint8_t granted;          /* messages that it may still send; 0: waits for our REPLAY_MORE */
     bool exact;               /* one message at most */
@@ -150,6 +151,8 @@ void session_return_shared(struct shard *shard, struct session *session, int hom
 /* ------------------------------------------------------------------------------------------------------- subscriptions */
 
 struct subscription *session_find_subscription(const struct session *session, struct bytes text, uint32_t text_hash, const struct shard *shard);
+/* Whether any subscription has this hash: as good as the text, and quick. */
+bool session_has_subscription(const struct session *session, uint32_t text_hash);
 /* False when out of memory. */
 bool session_add_subscription(struct session *session, struct subscription *subscription);
 void session_remove_subscription(struct session *session, struct subscription *subscription);

@@ -66,11 +66,11 @@ session_table_remove(struct session_table *table, struct session *session)
 }
 
 struct session *
-session_table_first(const struct session_table *table)
+session_table_first(const struct session_table *table, uint32_t *bucket)
 {
-    for (uint32_t i = 0; table->count > 0 && i < table->bucket_count; i++) {
-        if (table->buckets[i] != NULL) {
-            return table->buckets[i];
+    for (; table->count > 0 && *bucket < table->bucket_count; ++*bucket) {
+        if (table->buckets[*bucket] != NULL) {
+            return table->buckets[*bucket];
         }
     }
     return NULL;

@@ -18,8 +18,8 @@ struct session *session_table_find(const struct session_table *table, uint64_t h
 /* False when out of memory. The session's client_id and client_hash are set. */
 bool session_table_add(struct session_table *table, struct session *session);
 void session_table_remove(struct session_table *table, struct session *session);
-/* Any session, or NULL: for tear-down. */
-struct session *session_table_first(const struct session_table *table);
+/* Any session from `*bucket` (0 at first) on, or NULL: for tear-down, which does not look at emptied buckets again. */
+struct session *session_table_first(const struct session_table *table, uint32_t *bucket);
 void session_table_fini(struct session_table *table);
 
 #endif

@@ -7,6 +7,7 @@
 #include "codec/forward.h"
 #include "test/codec/samples.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const uint8_t versions[] = {3, 4, 5};
@@ -287,6 +288,23 @@ CLAIM(will_delay_is_dropped)
     assert_true(bytes_equal(bytes_of(out, size), wire("26 <a> <1> 03 <x>")));
 }
 
+CLAIM(any_property_that_is_dropped_makes_the_block_not_forwardable_as_it_is)
+{
+    static const char *const texts[] = {"02 0000003c", "23 0001", "0b 01"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char text[64];
+        struct packet packet;
+        snprintf(text, sizeof text, "30 [ <t> [ 26 <a> <1> %s ] ]", texts[i]);
+        assert_int_equal(answer(5, SERVER, text, &packet), REASON_SUCCESS);
+        assert_false(forward_all(&packet.publish.properties));
+    }
+    struct packet will;
+    assert_int_equal(answer(5, CLIENT, "10 [ <MQTT> 05 06 0000 [] <c> [ 18 00000005 ] <w> <> ]", &will), REASON_SUCCESS);
+    assert_false(forward_all(&will.connect.will.properties));
+    assert_int_equal(answer(5, CLIENT, "10 [ <MQTT> 05 06 0000 [] <c> [ 26 <a> <1> ] <w> <> ]", &will), REASON_SUCCESS);
+    assert_true(forward_all(&will.connect.will.properties));
+}
+
 CLAIM(nothing_becomes_nothing)
 {
     assert_forwarded("30 [ <t> [] 'payload' ]", "");
@@ -359,6 +377,7 @@ main(void)
         cmocka_unit_test(forwardable_properties_keep_their_bytes_and_their_order),
         cmocka_unit_test(properties_of_one_hop_are_dropped),
         cmocka_unit_test(will_delay_is_dropped),
+        cmocka_unit_test(any_property_that_is_dropped_makes_the_block_not_forwardable_as_it_is),
         cmocka_unit_test(nothing_becomes_nothing),
         cmocka_unit_test(whatever_mutation_is_accepted_forwards_without_a_fault),
     };

@@ -146,17 +146,20 @@ static inline bool
 next_packet(struct client *c, struct packet *out)
 {
     struct frame frame;
-    client_ended(c); /* takes in what has arrived, and forgets what was consumed */
-    enum frame_status status = frame_read(bytes_of(c->bytes, c->used), BYTES_VARINT_MAX, &frame);
+    enum frame_status status = frame_read(bytes_of(c->bytes + c->consumed, c->used - c->consumed), BYTES_VARINT_MAX, &frame);
+    if (status == FRAME_NEED_MORE) {
+        client_ended(c); /* takes in what has arrived, and forgets what was consumed: not for every packet, that would be quadratic */
+        status = frame_read(bytes_of(c->bytes, c->used), BYTES_VARINT_MAX, &frame);
+    }
     if (status == FRAME_NEED_MORE) {
         return false;
     }
     memset(out, 0, sizeof *out);
     if (status == FRAME_MALFORMED || decode_packet(&frame, c->version, PACKET_FROM_SERVER, out) != REASON_SUCCESS) {
-        complain("the broker sent a packet that is not valid: type %u, %u bytes, first of the body 0x%02x", c->bytes[0] >> 4, c->used,
-                 c->used > 2 ? c->bytes[2] : 0);
+        const uint8_t *bytes = c->bytes + c->consumed;
+        complain("the broker sent a packet that is not valid: type %u, first of the body 0x%02x", bytes[0] >> 4, c->used - c->consumed > 2 ? bytes[2] : 0);
     }
-    c->consumed = frame.size;
+    c->consumed += frame.size;
     return true;
 }
 

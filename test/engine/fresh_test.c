@@ -61,9 +61,11 @@ a_hash_of_zero_is_kept(void **state)
 {
     (void)state;
     struct fresh *fresh = fresh_init();
+    fresh_add(fresh, 7);
+    assert_false(fresh_has(fresh, 0));
     fresh_add(fresh, 0);
     assert_true(fresh_has(fresh, 0));
-    assert_int_equal(fresh->count, 1);
+    assert_int_equal(fresh->count, 2);
     fresh_fini(&fresh);
 }
 

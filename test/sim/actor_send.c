@@ -64,7 +64,8 @@ choose_alias(struct actor *a, uint32_t topic, struct publish *publish)
 static void
 send_publish(struct actor *a, uint32_t uid, uint16_t packet_id, bool dup)
 {
-    const struct oracle_message *m = oracle_message(a->stage->oracle, uid);
+    struct oracle_message *m = oracle_message(a->stage->oracle, uid);
+    m->mixed |= a->version != 5 && (m->content_type || m->expiry_s > 0);
     char content_type[16];
     struct packet packet = {
         .type = PACKET_PUBLISH,
@@ -90,7 +91,7 @@ actor_publish(struct actor *a, uint32_t topic, uint8_t qos, bool retain, uint32_
 {
     struct dice *dice = a->stage->dice;
     struct oracle_message m = {.actor = a->number, .topic = topic, .size = size, .qos = qos, .retain = retain, .will = ORACLE_NONE};
-    bool plain = a->version != 5 || a->habit_version != 5; /* what is resent over another version would lose its properties */
+    bool plain = a->version != 5;
     m.content_type = !plain && size > 0 && dice_percent(dice, 25);
     m.expiry_s = !plain && size > 0 && dice_percent(dice, 10) ? dice_between(dice, 1, 6) : 0;
     uint32_t uid = oracle_new_message(a->stage->oracle, &m);
@@ -173,8 +174,8 @@ remove_outgoing(struct actor *a, const struct actor_outgoing *out)
     memmove(a->outgoing + at, a->outgoing + at + 1, (a->outgoing_count - at) * sizeof *out);
 }
 
-/* Some session surely subscribes to it: then the reason may not be that nobody does. */
-static bool
+/* A client that surely subscribes to it: then the reason may not be that nobody does. */
+static uint32_t
 surely_wanted(const struct actor *a, const struct oracle_message *m)
 {
     const struct oracle *o = a->stage->oracle;
@@ -182,11 +183,11 @@ surely_wanted(const struct actor *a, const struct oracle_message *m)
         const struct oracle_session *s = o->actor_session[i] == ORACLE_NONE ? NULL : &o->sessions[o->actor_session[i]];
         for (uint32_t f = 0; s != NULL && oracle_surely_alive(o, s) && f < NAMES_SHARED; f++) {
             if (names_match(f, m->topic) && oracle_covered(s, m, f)) {
-                return true;
+                return s->actor;
             }
         }
     }
-    return false;
+    return ORACLE_NONE;
 }
 
 static void
@@ -196,8 +197,9 @@ judge_reason(struct actor *a, const struct actor_outgoing *out, uint8_t reason)
     if (reason != REASON_SUCCESS && reason != REASON_NO_MATCHING_SUBSCRIBERS) {
         oracle_fail(a->stage->oracle, a->number, out->message, "refused with reason 0x%02X", reason);
     }
-    if (reason == REASON_NO_MATCHING_SUBSCRIBERS && surely_wanted(a, m)) {
-        oracle_fail(a->stage->oracle, a->number, out->message, "answered with No matching subscribers, and there are some");
+    uint32_t subscriber = reason == REASON_NO_MATCHING_SUBSCRIBERS ? surely_wanted(a, m) : ORACLE_NONE;
+    if (subscriber != ORACLE_NONE) {
+        oracle_fail(a->stage->oracle, subscriber, out->message, "its publisher was told that there were No matching subscribers");
     }
 }
 

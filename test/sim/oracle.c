@@ -238,12 +238,9 @@ oracle_settled(struct oracle *o)
 bool
 oracle_before(const struct oracle_message *earlier, const struct oracle_message *later)
 {
-    if (earlier->routed < later->sent) {
-        return true;
-    }
     /* One client's messages are handled in the order in which it sent them. */
     bool one_publisher = earlier->actor == later->actor && earlier->will == ORACLE_NONE && later->will == ORACLE_NONE;
-    return one_publisher && earlier->last_sent < later->sent;
+    return earlier->last_sent < later->sent && (earlier->routed < later->sent || one_publisher);
 }
 
 bool

@@ -81,6 +81,7 @@ struct oracle_message {
     uint8_t qos;
     bool retain;
     bool content_type;                 /* says "t<uid>" */
+    bool mixed;                        /* sent over versions with and without properties: it may have them or not */
     bool judged;
 };
 
@@ -138,7 +139,7 @@ struct oracle {
     uint64_t now_ns;
     uint32_t actor_count;
     uint32_t shard_count;
-    uint16_t window_max;   /* the broker's max_inflight_messages */
+    bool queue_qos0;       /* the broker's queue_qos0_messages */
     struct oracle_message *messages;
     uint32_t message_count, message_room;
     struct oracle_session *sessions;
@@ -242,7 +243,7 @@ bool oracle_may_match(const struct oracle_message *m, const struct oracle_subscr
 bool oracle_covered(const struct oracle_session *session, const struct oracle_message *m, uint32_t filter);
 bool oracle_explain_live(struct oracle *o, const struct oracle_message *m, const struct oracle_reception *r);
 bool oracle_explain_replay(struct oracle *o, uint32_t uid, const struct oracle_reception *r, const struct oracle_subscription *s);
-bool oracle_explain_shared(const struct oracle_message *m, const struct oracle_reception *r, const struct oracle_subscription *s);
+bool oracle_explain_shared(const struct oracle *o, const struct oracle_message *m, const struct oracle_reception *r, const struct oracle_subscription *s);
 /* All deliveries of the message to the session have an explanation of their own. */
 bool oracle_explain_all(struct oracle *o, uint32_t uid, uint32_t session);
 

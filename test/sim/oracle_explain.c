@@ -134,15 +134,15 @@ bool
 oracle_explain_replay(struct oracle *o, uint32_t uid, const struct oracle_reception *r, const struct oracle_subscription *s)
 {
     const struct oracle_message *m = &o->messages[uid];
-    bool kept = m->retain && m->size > 0 && (m->expiry_s == 0 || s->sent_ms <= m->last_sent_ms + m->expiry_s * 1000ull + ORACLE_SLACK_MS);
+    bool kept = m->retain && m->size > 0 && (m->expiry_s == 0 || m->mixed || s->sent_ms <= m->last_sent_ms + m->expiry_s * 1000ull + ORACLE_SLACK_MS);
     return kept && r->retain && s->replay != ORACLE_REPLAY_NO && m->sent < s->replayed && fits_alone(m, r, s) && !oracle_superseded(o, uid, s->sent);
 }
 
 bool
-oracle_explain_shared(const struct oracle_message *m, const struct oracle_reception *r, const struct oracle_subscription *s)
+oracle_explain_shared(const struct oracle *o, const struct oracle_message *m, const struct oracle_reception *r, const struct oracle_subscription *s)
 {
-    /* What another member gave back comes to one that subscribed later too; that was published at QoS 1 or 2. */
-    bool in_time = m->sent < s->gone && (m->qos > 0 || m->settled == ORACLE_NEVER || s->sent < m->settled);
+    /* What another member gave back comes to one that subscribed later too; what is not queued does not come back. */
+    bool in_time = m->sent < s->gone && (m->qos > 0 || o->queue_qos0 || m->settled == ORACLE_NEVER || s->sent < m->settled);
     return s->filter >= NAMES_SHARED && in_time && fits_alone(m, r, s) && r->retain == (s->retain_as_published && m->retain);
 }
 
@@ -183,7 +183,7 @@ fits_slot(struct oracle *o, uint32_t uid, const struct oracle_reception *r, cons
     if (slot->subscription == NULL) {
         return oracle_explain_live(o, m, r);
     }
-    return oracle_explain_shared(m, r, slot->subscription) || oracle_explain_replay(o, uid, r, slot->subscription);
+    return oracle_explain_shared(o, m, r, slot->subscription) || oracle_explain_replay(o, uid, r, slot->subscription);
 }
 
 static bool

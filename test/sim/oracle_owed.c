@@ -239,43 +239,50 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
     if (!(s->filters >> filter & 1)) {
         return;
     }
-    uint8_t qos;
-    uint32_t owed_otherwise = surely_matches(s, m, &qos);
     for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
         if (v->filter == filter && m->sent < v->gone) {
             g->qos = v->qos < g->qos ? v->qos : g->qos;
             g->lost |= s->ended || s->doubtful;
         }
     }
+    uint32_t here_count = 0;
+    bool other_live = false, here_live = false;
     for (const struct oracle_reception *r = m->receptions; r != NULL; r = r->next) {
         if (r->session != session) {
             continue;
         }
-        bool here = false, elsewhere = oracle_explain_live(o, m, r);
+        bool live = oracle_explain_live(o, m, r), here = false, elsewhere = live;
         for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
-            bool shared = oracle_explain_shared(m, r, v);
+            bool shared = oracle_explain_shared(o, m, r, v);
             here |= shared && v->filter == filter;
             elsewhere |= (shared && v->filter != filter) || oracle_explain_replay(o, uid, r, v);
         }
-        if (here) {
-            g->surely += !elsewhere;
-            g->possibly += owed_otherwise == 0;
-            owed_otherwise -= owed_otherwise > 0;
-        }
+        g->surely += here && !elsewhere;
+        here_count += here;
+        here_live |= here && live;
+        other_live |= !here && live;
     }
+    /* One of them may stand for what the ordinary subscriptions are owed. */
+    uint8_t qos;
+    g->possibly += here_count - (here_live && !other_live && surely_matches(s, m, &qos));
 }
 
 static void
-show_members(struct oracle *o, uint32_t filter)
+show_members(struct oracle *o, uint32_t uid, uint32_t filter)
 {
     for (uint32_t i = 0; i < o->session_count; i++) {
         const struct oracle_session *s = &o->sessions[i];
         for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
             if (v->filter == filter) {
-                fprintf(stderr, "  member: client %u%s, QoS %u; ticks: sent %lld, acked %lld, unsubscribed %lld, gone %lld\n", s->actor,
-                        s->ended ? ", session ended" : "", v->qos, (long long)v->sent, (long long)v->acked, (long long)v->unsubscribed, (long long)v->gone);
+                fprintf(stderr, "  member: client %u%s, QoS %u, identifier %u; ticks: sent %lld, acked %lld, unsubscribed %lld, gone %lld\n", s->actor,
+                        s->ended ? ", session ended" : "", v->qos, v->identifier, (long long)v->sent, (long long)v->acked, (long long)v->unsubscribed, (long long)v->gone);
             }
         }
+    }
+    for (const struct oracle_reception *r = o->messages[uid].receptions; r != NULL; r = r->next) {
+        fprintf(stderr, "  received by client %u at tick %llu, QoS %u, retain %u, %u identifiers, the first %u, version %u: %s\n", o->sessions[r->session].actor,
+                (unsigned long long)r->tick, r->qos, r->retain, r->identifier_count, r->identifiers[0], r->version,
+                oracle_explain_live(o, &o->messages[uid], r) ? "may be live" : "not live");
     }
     fprintf(stderr, "  the group may have been empty at tick %llu\n", (unsigned long long)o->group_empty[filter]);
 }
@@ -290,7 +297,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
     }
     uint8_t qos = m->qos < g.qos ? m->qos : g.qos;
     if (qos == 2 && g.surely > 1) {
-        show_members(o, filter);
+        show_members(o, uid, filter);
         oracle_fail(o, ORACLE_NONE, uid, "received by %u members of the group of filter %u at QoS 2", g.surely, filter);
     }
     bool inhabited = o->group_empty[filter] < m->sent;
@@ -299,7 +306,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
     }
     o->groups_checked++;
     if (g.possibly == 0) {
-        show_members(o, filter);
+        show_members(o, uid, filter);
         oracle_fail(o, ORACLE_NONE, uid, "not delivered to any member of the group of filter %u, and owed at QoS %u", filter, qos);
     }
 }

@@ -38,17 +38,19 @@ reception_of(struct oracle *o, uint32_t link, const struct publish *publish)
     return r;
 }
 
-static bool
-explained(struct oracle *o, uint32_t uid, const struct oracle_reception *r, bool *live_only)
+enum explanation { LIVE = 1, REPLAYED = 2, SHARED = 4 };
+
+/* All that explain it: a mask. */
+static unsigned
+explanations(struct oracle *o, uint32_t uid, const struct oracle_reception *r)
 {
     const struct oracle_message *m = &o->messages[uid];
-    bool live = oracle_explain_live(o, m, r);
-    bool other = false;
-    for (const struct oracle_subscription *s = o->sessions[r->session].subscriptions; s != NULL && !other; s = s->next) {
-        other = oracle_explain_shared(m, r, s) || oracle_explain_replay(o, uid, r, s);
+    unsigned found = oracle_explain_live(o, m, r) ? LIVE : 0;
+    for (const struct oracle_subscription *s = o->sessions[r->session].subscriptions; s != NULL; s = s->next) {
+        found |= oracle_explain_shared(o, m, r, s) ? SHARED : 0;
+        found |= oracle_explain_replay(o, uid, r, s) ? REPLAYED : 0;
     }
-    *live_only = live && !other;
-    return live || other;
+    return found;
 }
 
 uint32_t
@@ -63,8 +65,7 @@ oracle_identify(struct oracle *o, uint32_t link, const struct publish *publish)
     struct oracle_reception r = reception_of(o, link, publish);
     for (uint32_t i = 0; topic < NAMES_TOPICS && i < o->retained_count[topic]; i++) {
         uint32_t uid = o->retained[topic][i];
-        bool live_only;
-        if (o->messages[uid].size == 0 && o->messages[uid].sent <= o->tick && explained(o, uid, &r, &live_only)) {
+        if (o->messages[uid].size == 0 && o->messages[uid].sent <= o->tick && explanations(o, uid, &r) != 0) {
             found = uid;
         }
     }
@@ -128,8 +129,10 @@ judge_content(struct oracle *o, uint32_t link, uint32_t uid, const struct publis
     if (!bytes_equal(publish->payload, names_payload(uid, m->size))) {
         oracle_fail(o, l->actor, uid, "payload altered (%u bytes)", publish->payload.size);
     }
-    judge_expiry(o, link, uid, publish);
-    judge_content_type(o, l->actor, uid, l->version, publish);
+    if (!m->mixed) {
+        judge_expiry(o, link, uid, publish);
+        judge_content_type(o, l->actor, uid, l->version, publish);
+    }
     if (m->will != ORACLE_NONE) {
         oracle_judge_will(o, l->actor, uid);
     }
@@ -140,7 +143,8 @@ static void
 judge_dup(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish)
 {
     const struct oracle_link *l = &o->links[link];
-    if (publish->dup && (o->sessions[l->session].first_link == link || o->messages[uid].sent > l->opened)) {
+    const struct oracle_message *m = &o->messages[uid];
+    if (publish->dup && (o->sessions[l->session].first_link == link || (m->sent > l->opened && m->size > 0))) {
         oracle_fail(o, l->actor, uid, "DUP on a first delivery");
     }
 }
@@ -172,9 +176,12 @@ judge_turn(struct oracle *o, uint32_t actor, uint32_t uid, uint32_t *latest, con
     }
 }
 
-/* A retained value must not be followed by an older one of its topic, whoever published it. */
+/*
+ * What is replayed must not be older than the last value that came (engine/route/replay.h Y2), whoever published it. Live messages of different publishers have no
+ * promised order.
+ */
 static void
-judge_value(struct oracle *o, struct oracle_session *s, uint32_t uid, uint8_t qos)
+judge_value(struct oracle *o, struct oracle_session *s, uint32_t uid, uint8_t qos, bool replayed)
 {
     if (s->last_retained == NULL) {
         s->last_retained = malloc(NAMES_TOPICS * 2 * sizeof *s->last_retained);
@@ -182,7 +189,7 @@ judge_value(struct oracle *o, struct oracle_session *s, uint32_t uid, uint8_t qo
     }
     const struct oracle_message *m = &o->messages[uid];
     uint32_t *last = &s->last_retained[m->topic * 2 + (qos > 0)];
-    if (*last != ORACLE_NONE && *last != uid && m->attempts == 1 && oracle_before(m, &o->messages[*last])) {
+    if (replayed && *last != ORACLE_NONE && *last != uid && m->attempts == 1 && oracle_before(m, &o->messages[*last])) {
         trace_show(&o->trace, s->actor, *last, 10);
         oracle_fail(o, s->actor, uid, "an older value after message %u", *last);
     }
@@ -213,12 +220,12 @@ oracle_received(struct oracle *o, uint32_t link, const struct publish *publish)
     o->deliveries++;
 
     struct oracle_message *m = &o->messages[uid];
-    bool live_only;
     bool had_some = false;
     for (const struct oracle_reception *other = m->receptions; other != NULL; other = other->next) {
         had_some |= other->session == r.session;
     }
-    if (!explained(o, uid, &r, &live_only)) {
+    unsigned why = explanations(o, uid, &r);
+    if (why == 0) {
         oracle_fail(o, s->actor, uid, "no subscription asks for this: QoS %u, retain %u, %u identifiers (the first %u)", r.qos, r.retain, r.identifier_count,
                     r.identifiers[0]);
     }
@@ -229,11 +236,11 @@ oracle_received(struct oracle *o, uint32_t link, const struct publish *publish)
     if (had_some && !oracle_explain_all(o, uid, r.session)) {
         oracle_fail(o, s->actor, uid, "received more often than any subscriptions explain");
     }
-    if (live_only && m->will == ORACLE_NONE) {
+    if (why == LIVE && m->will == ORACLE_NONE) {
         judge_turn(o, s->actor, uid, place(o, &s->latest, m, r.qos), "received");
     }
-    if (m->retain && (live_only || r.retain)) {
-        judge_value(o, s, uid, r.qos);
+    if (m->retain && !(why & SHARED)) { /* a group is another way, which others may overtake */
+        judge_value(o, s, uid, r.qos, why == REPLAYED);
     }
     return uid;
 }
@@ -249,8 +256,8 @@ oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struc
     o->redeliveries++;
 
     struct oracle_reception r = reception_of(o, link, publish);
-    bool live_only = false;
-    if (!explained(o, uid, &r, &live_only)) {
+    unsigned why = explanations(o, uid, &r);
+    if (why == 0) {
         oracle_fail(o, s->actor, uid, "redelivered in a form that no subscription asks for");
     }
     if (s->again_link != link) {
@@ -259,7 +266,7 @@ oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struc
         s->again_link = link;
     }
     const struct oracle_message *m = &o->messages[uid];
-    if (live_only && m->will == ORACLE_NONE && m->size > 0) {
+    if (why == LIVE && m->will == ORACLE_NONE && m->size > 0) {
         judge_turn(o, s->actor, uid, place(o, &s->again, m, publish->qos), "redelivered");
     }
 }

@@ -61,6 +61,9 @@ oracle_connecting(struct oracle *o, uint32_t actor, uint8_t version, bool clean,
     if (clean && will_of(o, s) != ORACLE_NONE) {
         oracle_will_hurried(o, will_of(o, s));
     }
+    if (clean && s != NULL) {
+        s->doubtful = true; /* from now on it may end */
+    }
     uint32_t link = new_link(o, &(struct oracle_link){
                                     .actor = actor,
                                     .session = ORACLE_NONE,

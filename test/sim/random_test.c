@@ -201,6 +201,15 @@ judge_actors_at_rest(struct run *run)
     }
 }
 
+static void
+judge_gauge(struct run *run, const char *name, size_t offset)
+{
+    uint64_t value = world_count(run->world, offset);
+    if (value != 0) {
+        oracle_fail(run->oracle, ORACLE_NONE, ORACLE_NONE, "gauge %s is %lld, and should be 0", name, (long long)value);
+    }
+}
+
 /* Everybody who may have a session takes it up again, reads, and answers. */
 static void
 bring_back(struct run *run)
@@ -217,6 +226,7 @@ bring_back(struct run *run)
     }
     checkpoint(run);
     pass_time(run, 2 * ORACLE_SLACK_MS);
+    bool all_came_back = true;
     for (uint32_t i = 0; i < run->actor_count; i++) {
         struct actor *a = &run->actors[i];
         const struct oracle_session *s = oracle_session_of(run->oracle, i);
@@ -224,19 +234,15 @@ bring_back(struct run *run)
             a->version = a->habit_version;
             actor_connect(a, false, ORACLE_FOREVER_MS, false);
         }
+        all_came_back &= !a->must_start_clean;
     }
     checkpoint(run);
     checkpoint(run);
     judge_actors_at_rest(run);
     oracle_judge_groups(run->oracle);
-}
-
-static void
-judge_gauge(struct run *run, const char *name, size_t offset)
-{
-    uint64_t value = world_count(run->world, offset);
-    if (value != 0) {
-        oracle_fail(run->oracle, ORACLE_NONE, ORACLE_NONE, "gauge %s is %lld, and should be 0", name, (long long)value);
+    if (all_came_back) {
+        judge_gauge(run, "queued messages, when all sessions were brought up to date", offsetof(struct stats, queued_messages));
+        judge_gauge(run, "messages in flight, when all sessions were brought up to date", offsetof(struct stats, inflight_messages));
     }
 }
 
@@ -245,9 +251,6 @@ static void
 audit_retained(struct run *run)
 {
     struct actor *a = &run->actors[0];
-    a->version = 5;
-    actor_connect(a, true, 0, false);
-    checkpoint(run);
     uint32_t filters[3];
     for (uint32_t f = 0, count = 0; f < NAMES_SHARED && count < 3; f++) {
         struct bytes text = names_filter(f);
@@ -294,13 +297,12 @@ judge_memory(struct run *run)
 static void
 end_everything(struct run *run)
 {
-    judge_gauge(run, "queued messages, when all sessions were brought up to date", offsetof(struct stats, queued_messages));
-    judge_gauge(run, "messages in flight, when all sessions were brought up to date", offsetof(struct stats, inflight_messages));
-    audit_retained(run);
     for (uint32_t i = 0; i < run->actor_count; i++) {
+        run->actors[i].version = 5;
         actor_connect(&run->actors[i], true, 0, false);
     }
     checkpoint(run);
+    audit_retained(run);
     for (uint32_t i = 0; i < run->actor_count; i++) {
         actor_disconnect(&run->actors[i], REASON_SUCCESS, false, 0);
     }
@@ -337,13 +339,15 @@ open_run(struct run *run, uint64_t seed, unsigned shards)
         .window_max = windows[dice_below(&run->dice, 4)],
         .payload_large_percent = dice_percent(&run->dice, 60) ? dice_below(&run->dice, 8) : 0,
     };
+    bool queue_qos0 = dice_percent(&run->dice, 50);
     char options[256];
     snprintf(options, sizeof options, OPTIONS "receive_maximum %u\nmax_inflight_messages %u\nqueue_qos0_messages %s\n", run->stage.receive_maximum,
-             run->stage.window_max, dice_percent(&run->dice, 50) ? "true" : "false");
+             run->stage.window_max, queue_qos0 ? "true" : "false");
     run->world = world_open(seed, shards, options);
     run->stage.world = run->world;
     oracle_init(&oracle, seed, run->actor_count);
     oracle.shard_count = shards;
+    oracle.queue_qos0 = queue_qos0;
     run->actors = calloc(run->actor_count, sizeof *run->actors);
     look_at_clock(run);
     set_faults(run);
