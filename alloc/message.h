@@ -26,6 +26,7 @@ struct message {
     bool retain;          /* as published */
     uint32_t properties_size; /* property block for PUBLISH without expiry, alias and subscription identifiers */
     uint64_t expiry_ms;   /* shard monotonic time at which it expires; 0: never */
+    uint64_t stamp;       /* order among retained messages of the process (engine/route/replay.h Y3); 0: not one */
     uint64_t publisher;   /* session identity, for No Local; 0: the broker itself */
     const uint8_t *bytes; /* topic, properties, payload */
     struct message *lender; /* NULL: bytes are our own */

@@ -33,6 +33,7 @@ struct broker {
     _Atomic bool stopping;
     _Atomic uint64_t connection_count;        /* admitted connections; limits */
     _Atomic uint64_t session_count;
+    _Atomic uint64_t retain_stamp;            /* the last one given to a publication with RETAIN (engine/route/replay.h Y3) */
     _Atomic uint64_t listener_connections[CONFIG_LISTENERS_MAX];
 };
 

@@ -21,6 +21,8 @@
 #define BACKLOG_MAX (8u << 20)
 /* Expired retained messages and the like are looked for this often, and this many at a time. */
 #define HOUSEKEEPING_MS 1000u
+/* The same where nothing is to be found: an idle shard sleeps. */
+#define HOUSEKEEPING_IDLE_MS 30000u
 #define SWEEP_NODES 1024u
 /* How long a stopping shard waits for its last bytes to leave. */
 #define STOP_MS 1500u
@@ -176,7 +178,9 @@ keep_house(struct shard *shard)
     if (shard->number == 0) {
         log_topic_publish(shard);
     }
-    timer_arm(&shard->wheel, &shard->housekeeping, shard->now_ms + HOUSEKEEPING_MS);
+    bool watched = (shard->number == 0 && shard->config->sys_interval_s > 0) || (shard->config->log_destinations & CONFIG_LOG_TO_TOPIC) != 0;
+    bool eager = watched || retained_count(shard->retained) > 0;
+    timer_arm(&shard->wheel, &shard->housekeeping, shard->now_ms + (eager ? HOUSEKEEPING_MS : HOUSEKEEPING_IDLE_MS));
 }
 
 #define OWNER(type, pointer) ((struct type *)(void *)((char *)(pointer) - offsetof(struct type, timer)))
@@ -254,7 +258,7 @@ wait_time_ns(struct shard *shard)
         return 0;
     }
     uint64_t next_ms = shard_next_ms(shard);
-    if (shard->held_first != NULL && shard->now_ms + HELD_WAIT_MS < next_ms) {
+    if (shard->held_first != NULL && shard->congested && shard->now_ms + HELD_WAIT_MS < next_ms) {
         next_ms = shard->now_ms + HELD_WAIT_MS;
     }
     if (shard->stopping && shard->stop_deadline_ms < next_ms) {
@@ -311,6 +315,8 @@ shard_turn(struct shard *shard, bool may_wait)
     if (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed)) {
         begin_stopping(shard);
     }
+    /* Parcels first: what clients say now may be caused by what other shards have told us already. */
+    parcel_pass(shard);
     for (unsigned i = 0; i < count; i++) {
         if (i + 2 < count) {
             __builtin_prefetch((void *)(uintptr_t)events[i + 2].token);
@@ -318,7 +324,6 @@ shard_turn(struct shard *shard, bool may_wait)
         }
         handle_event(shard, &events[i]);
     }
-    parcel_pass(shard);
     if (shard->replays != NULL) {
         replay_run(shard);
     }

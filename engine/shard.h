@@ -43,6 +43,15 @@ struct share_group;
 struct gathered;
 struct gathered_identifier;
 
+/* Retained messages removed lately (engine/route/replay.h Y3). More removals than this within two turns, and an older message may come back. */
+#define SHARD_REMOVALS 64
+
+struct removal {
+    uint64_t topic_hash;
+    uint64_t stamp;
+    uint64_t turn;
+};
+
 #define SHARD_REPLAY_BUCKETS 1024
 
 struct shard {
@@ -87,6 +96,8 @@ struct shard {
     struct replay *replays;             /* runnable walks for subscribers anywhere */
     struct replay *replay_buckets[SHARD_REPLAY_BUCKETS]; /* all walks, by who asked */
     uint32_t replay_serial;             /* the last one given to a walk that this shard asked for */
+    struct removal removals[SHARD_REMOVALS];
+    uint32_t removal_count;
     uint32_t share_serial;              /* the last one given to a share group here */
     uint32_t share_join_serial;         /* the last one given to a SHARE_JOIN from here */
     uint32_t suback_serial;

@@ -453,6 +453,7 @@ connection_sent(struct shard *shard, struct connection *c, int32_t result)
     }
     if (c->held) {
         shard->held_may_go = true;
+        c->last_received_ms = shard->now_ms; /* it cannot say that it lives while we do not read, but it takes what we send */
     }
     if (c->out_first != NULL) {
         mark_dirty(shard, c);
@@ -602,10 +603,11 @@ connection_timer(struct shard *shard, struct connection *c)
         connection_drop(shard, c, false);
         return;
     }
-    /* Lazy keep-alive: packets only note the time. MQTT5 [MQTT-3.1.2-22]. A held connection is silent because of us. */
+    /* Lazy keep-alive: packets only note the time. MQTT5 [MQTT-3.1.2-22]. Held by congestion it is silent because of us. */
     uint64_t due_ms = c->last_received_ms + c->silence_max_ms;
-    if (due_ms > shard->now_ms || c->held) {
-        timer_arm(&shard->wheel, &c->timer, c->held ? shard->now_ms + c->silence_max_ms : due_ms);
+    bool excused = c->held && shard->congested;
+    if (due_ms > shard->now_ms || excused) {
+        timer_arm(&shard->wheel, &c->timer, excused ? shard->now_ms + c->silence_max_ms : due_ms);
         return;
     }
     stats_add(&shard->stats.drops[DROP_KEEP_ALIVE], 1);

@@ -47,6 +47,9 @@ handle_frame(struct shard *shard, struct connection **cp, const struct frame *fr
             return;
         }
         handle_connect(shard, cp, frame);
+        if (*cp == NULL) {
+            stats_sub(&shard->stats.packets_received, 1); /* its home counts it */
+        }
         return;
     }
     switch (frame->type) {

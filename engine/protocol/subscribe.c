@@ -136,7 +136,7 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     if (!topic_filter_parse(text, shard->config->max_topic_levels, &parsed)) {
         return REASON_TOPIC_FILTER_INVALID;
     }
-    if (work->session->replay_count >= REPLAYS_PER_SESSION_MAX) {
+    if (work->session->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {
         stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);
         return REASON_QUOTA_EXCEEDED;
     }
@@ -168,10 +168,15 @@ static void
 finish_suback(struct shard *shard, struct session *session, struct session_suback *suback)
 {
     struct session_suback **at = &session->subacks;
+    struct session_suback *previous = NULL;
     while (*at != suback) {
+        previous = *at;
         at = &(*at)->next;
     }
     *at = suback->next;
+    if (session->subacks_last == suback) {
+        session->subacks_last = previous;
+    }
     send_codes(shard, session->connection, PACKET_SUBACK, suback->packet_id, bytes_of(suback->codes, suback->count));
     free(suback);
 }
@@ -207,13 +212,15 @@ handle_subscribe(struct shard *shard, struct connection *c, const struct frame *
         return;
     }
     *suback = (struct session_suback){
-        .next = c->session->subacks,
         .serial = ++shard->suback_serial,
         .outstanding = 1, /* us, until all filters are looked at */
         .count = packet.count,
         .packet_id = packet.packet_id,
     };
-    c->session->subacks = suback;
+    /* Last in line: answers come in the order of the questions, so the first is the one to look for. */
+    struct session_suback **end = c->session->subacks != NULL ? &c->session->subacks_last->next : &c->session->subacks;
+    *end = suback;
+    c->session->subacks_last = suback;
 
     struct subscribing work = {
         .session = c->session,
@@ -228,7 +235,7 @@ handle_subscribe(struct shard *shard, struct connection *c, const struct frame *
         suback->codes[i] = subscribe_one(shard, &work, i, text, options);
         if (log_wants(CONFIG_LOG_SUBSCRIBE)) {
             struct bytes id = session_client_id(c->session);
-            log_line(CONFIG_LOG_SUBSCRIBE, "%.*s %u %.*s", (int)id.size, (const char *)id.data, options.qos, (int)text.size, (const char *)text.data);
+            log_peer(CONFIG_LOG_SUBSCRIBE, DROP_REASONS + 1, "%.*s %u %.*s", (int)id.size, (const char *)id.data, options.qos, (int)text.size, (const char *)text.data);
         }
     }
     if (--suback->outstanding == 0) {
@@ -263,7 +270,7 @@ handle_unsubscribe(struct shard *shard, struct connection *c, const struct frame
         }
         if (log_wants(CONFIG_LOG_UNSUBSCRIBE)) {
             struct bytes id = session_client_id(c->session);
-            log_line(CONFIG_LOG_UNSUBSCRIBE, "%.*s %.*s", (int)id.size, (const char *)id.data, (int)text.size, (const char *)text.data);
+            log_peer(CONFIG_LOG_UNSUBSCRIBE, DROP_REASONS + 2, "%.*s %.*s", (int)id.size, (const char *)id.data, (int)text.size, (const char *)text.data);
         }
     }
     send_codes(shard, c, PACKET_UNSUBACK, packet.packet_id, bytes_of(codes, packet.count));

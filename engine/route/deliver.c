@@ -161,28 +161,37 @@ make_delivery(struct shard *shard, struct publication *p, const struct deliver_t
 }
 
 static void
-deliver_qos0(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
+queue_qos0(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
 {
-    struct connection *c = session->connection;
-    bool behind = shard->config->queue_qos0_messages && session->queue_first != NULL; /* earlier ones may wait there: MQTT5 [MQTT-4.6.0-6] */
-    if (c != NULL && !behind && !output_full(shard, c) && !(shard->pressure >= BUDGET_DROP_QOS0 && c->out_under_way > 0)) {
-        append_publication(shard, session, p, terms, 0, 0);
-        return;
-    }
-    if (c != NULL && !behind) {
-        drop(shard, session, shard->pressure >= BUDGET_DROP_QOS0 ? DROP_MEMORY : DROP_OUTPUT_FULL);
-        return;
-    }
-    if (!shard->config->queue_qos0_messages || shard->pressure >= BUDGET_DROP_QOS0) {
-        stats_add(&shard->stats.drops[DROP_OFFLINE_QOS0], 1);
-        return;
-    }
     struct delivery *d = make_delivery(shard, p, terms, 0);
     if (d == NULL) {
         drop(shard, session, DROP_MEMORY);
         return;
     }
     session_queue(shard, session, &d);
+}
+
+static void
+deliver_qos0(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
+{
+    struct connection *c = session->connection;
+    bool short_of_memory = shard->pressure >= BUDGET_DROP_QOS0;
+    if (c == NULL) {
+        if (shard->config->queue_qos0_messages && !short_of_memory) {
+            queue_qos0(shard, session, p, terms);
+        } else {
+            stats_add(&shard->stats.drops[DROP_OFFLINE_QOS0], 1);
+        }
+        return;
+    }
+    bool full = output_full(shard, c);
+    if (session->queue_qos0_count > 0 || (full && terms->replayed)) {
+        queue_qos0(shard, session, p, terms); /* behind those that wait already, or as a retained message that has its place */
+    } else if (full || (short_of_memory && c->out_under_way > 0)) {
+        drop(shard, session, full ? DROP_OUTPUT_FULL : DROP_MEMORY);
+    } else {
+        append_publication(shard, session, p, terms, 0, 0);
+    }
 }
 
 /* Sends at once: the window is open and nothing is ahead. */

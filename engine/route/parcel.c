@@ -38,6 +38,7 @@ parcel_send_message(struct shard *shard, unsigned target, enum parcel_type type,
     struct parcel_message *m = (struct parcel_message *)(parcel + message_offset);
     *m = (struct parcel_message){
         .expiry_ms = p->expiry_ms,
+        .stamp = p->stamp,
         .publisher = p->publisher,
         .payload_size = p->payload.size,
         .properties_size = p->properties.size,
@@ -66,6 +67,7 @@ parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint3
     out->properties = bytes_of(bytes + m->topic_size, m->properties_size);
     out->payload = bytes_of(bytes + m->topic_size + m->properties_size, m->payload_size);
     out->expiry_ms = m->expiry_ms;
+    out->stamp = m->stamp;
     out->publisher = m->publisher;
     out->qos = m->qos;
     out->retain = m->retain;
@@ -79,6 +81,7 @@ parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint3
         .qos = m->qos,
         .retain = m->retain,
         .expiry_ms = m->expiry_ms,
+        .stamp = m->stamp,
         .publisher = m->publisher,
         .bytes = m->lent_bytes,
     };

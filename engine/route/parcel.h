@@ -38,6 +38,7 @@ enum parcel_type {
 /* A message inside a parcel; its bytes follow the enclosing struct, unless they are lent. */
 struct parcel_message {
     uint64_t expiry_ms;
+    uint64_t stamp;
     uint64_t publisher;
     struct message *lent;      /* NULL: bytes follow */
     const uint8_t *lent_bytes;

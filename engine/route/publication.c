@@ -6,6 +6,7 @@ void
 publication_init(struct publication *p)
 {
     p->expiry_ms = 0;
+    p->stamp = 0;
     p->publisher = 0;
     p->message = NULL;
     p->properties = bytes_of(NULL, 0);
@@ -30,6 +31,7 @@ publication_of_message(struct publication *p, struct message *message)
     p->properties = message_properties(message);
     p->payload = message_payload(message);
     p->expiry_ms = message->expiry_ms;
+    p->stamp = message->stamp;
     p->publisher = message->publisher;
     p->qos = message->qos;
     p->retain = message->retain;
@@ -46,6 +48,7 @@ publication_message(struct shard *shard, struct publication *p)
             return NULL;
         }
         p->message->expiry_ms = p->expiry_ms;
+        p->message->stamp = p->stamp;
         p->message->publisher = p->publisher;
         p->message->qos = p->qos;
         p->message->retain = p->retain;

@@ -24,6 +24,7 @@ struct publication {
     struct bytes properties;   /* forwardable block */
     struct bytes payload;
     uint64_t expiry_ms;        /* 0: never */
+    uint64_t stamp;            /* with `retain`, once routed: order in the process */
     uint64_t publisher;        /* session identity; 0: the broker */
     struct message *message;   /* our own reference; NULL: not made yet */
     uint8_t qos;

@@ -12,6 +12,8 @@
 /* Visited nodes per turn, of one walk and of all. */
 #define NODES_PER_WALK 256u
 #define NODES_PER_TURN 4096u
+/* What a walk costs on both sides, reckoned where it is asked for. */
+#define REPLAY_COST_BYTES 512u
 /* What stands for 'no limit' when room in a queue is reckoned: a slow session's share of memory. */
 #define UNLIMITED_QUEUE 4096u
 
@@ -69,6 +71,7 @@ copy_to_keep(struct shard *shard, const struct publication *p, uint64_t expiry_m
     if (copy != NULL) {
         copy->publisher = p->publisher;
         copy->expiry_ms = expiry_ms;
+        copy->stamp = p->stamp;
         copy->qos = p->qos;
         copy->retain = true;
     }
@@ -89,11 +92,41 @@ message_to_keep(struct shard *shard, struct publication *p)
     return message ? message_ref(message) : NULL;
 }
 
+/* Parcels of different shards come in any order: a newer message, or a newer removal, of the topic may be here already (Y3). */
+static bool
+came_too_late(struct shard *shard, const struct publication *p)
+{
+    const struct message *kept = retained_get(shard->retained, p->topic);
+    if (kept != NULL) {
+        return kept->stamp > p->stamp;
+    }
+    uint64_t hash = broker_hash(shard->broker, p->topic.data, p->topic.size);
+    for (unsigned i = 0; i < SHARD_REMOVALS; i++) {
+        const struct removal *r = &shard->removals[i];
+        if (r->topic_hash == hash && r->stamp > p->stamp && r->turn + 1 >= shard->turn) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+note_removal(struct shard *shard, const struct publication *p)
+{
+    shard->removals[shard->removal_count++ % SHARD_REMOVALS] = (struct removal){
+        .topic_hash = broker_hash(shard->broker, p->topic.data, p->topic.size), .stamp = p->stamp, .turn = shard->turn,
+    };
+}
+
 void
 replay_retain(struct shard *shard, struct publication *p)
 {
+    if (came_too_late(shard, p)) {
+        return;
+    }
     if (p->payload.size == 0) {
         retained_remove(shard->retained, p->topic);
+        note_removal(shard, p);
         show_retained(shard);
         return;
     }
@@ -262,7 +295,9 @@ handle_more_or_cancel(struct shard *shard, unsigned from, const struct parcel_re
         return;
     }
     if (parcel->head.type == PARCEL_REPLAY_CANCEL) {
-        unlink_runnable(shard, r);
+        if (r->granted > 0) {
+            unlink_runnable(shard, r);
+        }
         end_replay(shard, r);
     } else if (r->granted == 0 && parcel->granted > 0) {
         r->granted = parcel->granted;
@@ -291,6 +326,7 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     }
     session->replays = mine;
     session->replay_count++;
+    budget_charge(shard->account, REPLAY_COST_BYTES);
 
     struct parcel_replay *parcel = parcel_send(shard, home, PARCEL_REPLAY_BEGIN, sizeof *parcel, filter.size);
     parcel->reference = (struct session_reference){session, session->identity};
@@ -303,6 +339,14 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     memcpy(parcel + 1, filter.data, filter.size);
 }
 
+static void
+drop_idle_fresh(struct session *session)
+{
+    if (session->replays == NULL && session->fresh != NULL) {
+        fresh_fini(&session->fresh);
+    }
+}
+
 void
 replay_begin(struct shard *shard, struct session *session, struct bytes filter, const struct subscription *s)
 {
@@ -311,7 +355,7 @@ replay_begin(struct shard *shard, struct session *session, struct bytes filter, 
         return;
     }
     if (session->fresh == NULL) {
-        session->fresh = fresh_init(); /* without memory only the order of Y2 is at risk */
+        session->fresh = fresh_init(); /* freed with the last replay; without memory only the order of Y2 is at risk */
     }
     if (!parsed.wildcard) {
         ask(shard, session, broker_shard_of(shard->broker, filter.data, filter.size), filter, true, s);
@@ -320,6 +364,7 @@ replay_begin(struct shard *shard, struct session *session, struct bytes filter, 
         ask(shard, session, i, filter, false, s);
     }
     replay_continue(shard, session);
+    drop_idle_fresh(session); /* no walk could be asked for */
 }
 
 /* Retained messages that the session can take now: half of what its queue has left, nothing while its output is well filled. */
@@ -370,7 +415,7 @@ take_back_grant(struct session *session, struct session_replay *mine)
 }
 
 static void
-forget(struct session *session, struct session_replay *mine)
+forget(struct shard *shard, struct session *session, struct session_replay *mine)
 {
     take_back_grant(session, mine);
     *mine->link = mine->next;
@@ -379,9 +424,8 @@ forget(struct session *session, struct session_replay *mine)
     }
     free(mine);
     session->replay_count--;
-    if (session->replays == NULL && session->fresh != NULL) {
-        fresh_fini(&session->fresh);
-    }
+    budget_refund(shard->account, REPLAY_COST_BYTES);
+    drop_idle_fresh(session);
 }
 
 void
@@ -389,14 +433,14 @@ replay_cancel_all(struct shard *shard, struct session *session)
 {
     while (session->replays != NULL) {
         send_plain(shard, session, session->replays, PARCEL_REPLAY_CANCEL);
-        forget(session, session->replays);
+        forget(shard, session, session->replays);
     }
 }
 
 static bool
-is_fresh(const struct shard *shard, const struct session *session, struct bytes topic)
+is_outdated(const struct shard *shard, const struct session *session, const struct publication *p)
 {
-    return session->fresh != NULL && fresh_has(session->fresh, broker_hash(shard->broker, topic.data, topic.size));
+    return session->fresh != NULL && fresh_has_newer(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
 }
 
 static void
@@ -409,7 +453,7 @@ handle_message(struct shard *shard, unsigned from, const struct parcel_replay_me
     struct session *session = parcel->reference.session;
     /* MQTT5 [MQTT-3.10.4-2]: nothing more after UNSUBSCRIBE. */
     bool owed = session->identity == parcel->reference.identity && session_has_subscription(session, parcel->asker->text_hash);
-    if (owed && !is_fresh(shard, session, p.topic)) {
+    if (owed && !is_outdated(shard, session, &p)) {
         struct deliver_terms terms = {
             .identifiers = &parcel->identifier,
             .identifier_count = parcel->identifier != 0,
@@ -430,10 +474,10 @@ handle_pause_or_end(struct shard *shard, const struct parcel_replay *parcel)
         return;
     }
     if (parcel->head.type == PARCEL_REPLAY_END) {
-        forget(session, parcel->asker);
+        forget(shard, session, parcel->asker);
     } else if (!session_has_subscription(session, parcel->asker->text_hash)) {
         send_plain(shard, session, parcel->asker, PARCEL_REPLAY_CANCEL);
-        forget(session, parcel->asker);
+        forget(shard, session, parcel->asker);
     } else {
         take_back_grant(session, parcel->asker);
     }

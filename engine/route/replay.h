@@ -13,7 +13,10 @@
  *   Y1  Who subscribes after a retained message was acknowledged gets it. The message's parcel to its home was visible before the acknowledgement left, so before
  *       the REPLAY_BEGIN was sent; but the home may take parcels in any order of senders. So a walk starts only after one more whole pass over all queues (shard.h H2).
  *   Y2  A session never gets an older retained message of a topic after a newer live one. While replays run, the session's shard remembers the topics of live
- *       messages with RETAIN set (engine/session/fresh.h) and leaves those out of the replay.
+ *       messages with RETAIN set (engine/session/fresh.h) and leaves older ones out of the replay.
+ *   Y3  The last retained message that was acknowledged is the one that is kept. Publishers of one topic may sit on different shards, whose parcels reach its
+ *       home in any order; so each retained publication takes a stamp from one counter, before it is acknowledged, and the home ignores one that is older
+ *       than what it has. Removals are remembered for two turns, which is as long as an older parcel can still be under way.
  */
 #ifndef TIDEWIRE_ENGINE_ROUTE_REPLAY_H
 #define TIDEWIRE_ENGINE_ROUTE_REPLAY_H
@@ -23,7 +26,7 @@
 #include "router/subscribers.h"
 
 /* Walks that one session may have under way; a subscription beyond is refused (Quota exceeded). Raising it costs memory per hostile SUBSCRIBE. */
-#define REPLAYS_PER_SESSION_MAX 16384u
+#define REPLAYS_PER_SESSION_MAX 16384u /* times shards: a wildcard filter takes one walk on each */
 /* Messages that all walks for one session together may have under way; a session's queue takes them even if live messages have filled it meanwhile. */
 #define REPLAY_BATCH 64
 /* Bytes of messages after which a walk pauses. */

@@ -31,7 +31,7 @@ static void
 note_fresh(const struct shard *shard, struct session *session, const struct publication *p)
 {
     if (p->retain && session->fresh != NULL) {
-        fresh_add(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size));
+        fresh_add(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
     }
 }
 
@@ -209,6 +209,7 @@ bool
 route_publication(struct shard *shard, struct publication *p, uint32_t *memo)
 {
     if (p->retain) {
+        p->stamp = atomic_fetch_add_explicit(&shard->broker->retain_stamp, 1, memory_order_relaxed) + 1;
         send_retain(shard, p);
     }
     const struct match *match = match_cache_find(shard->matches, p->topic, memo);

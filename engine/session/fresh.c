@@ -11,56 +11,57 @@ fresh_init(void)
 void
 fresh_fini(struct fresh **fresh)
 {
-    free((*fresh)->hashes);
+    free((*fresh)->topics);
     free(*fresh);
     *fresh = NULL;
 }
 
 /* Where the hash stands, or the free place for it. */
-static uint64_t *
-place_of(uint64_t *hashes, uint32_t room, uint64_t hash)
+static struct fresh_topic *
+place_of(struct fresh_topic *topics, uint32_t room, uint64_t hash)
 {
     uint32_t at = (uint32_t)hash & (room - 1);
-    while (hashes[at] != 0 && hashes[at] != hash) {
+    while (topics[at].hash != 0 && topics[at].hash != hash) {
         at = (at + 1) & (room - 1);
     }
-    return &hashes[at];
+    return &topics[at];
 }
 
 static bool
 grow(struct fresh *fresh)
 {
     uint32_t room = fresh->room ? fresh->room * 2 : 16;
-    uint64_t *hashes = calloc(room, sizeof *hashes);
-    if (hashes == NULL) {
+    struct fresh_topic *topics = calloc(room, sizeof *topics);
+    if (topics == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < fresh->room; i++) {
-        if (fresh->hashes[i] != 0) {
-            *place_of(hashes, room, fresh->hashes[i]) = fresh->hashes[i];
+        if (fresh->topics[i].hash != 0) {
+            *place_of(topics, room, fresh->topics[i].hash) = fresh->topics[i];
         }
     }
-    free(fresh->hashes);
-    fresh->hashes = hashes;
+    free(fresh->topics);
+    fresh->topics = topics;
     fresh->room = room;
     return true;
 }
 
 void
-fresh_add(struct fresh *fresh, uint64_t hash)
+fresh_add(struct fresh *fresh, uint64_t hash, uint64_t stamp)
 {
     hash += hash == 0;
     if (fresh->count == FRESH_MAX || ((fresh->count + 1) * 2 > fresh->room && !grow(fresh))) {
         return;
     }
-    uint64_t *place = place_of(fresh->hashes, fresh->room, hash);
-    fresh->count += *place == 0;
-    *place = hash;
+    struct fresh_topic *place = place_of(fresh->topics, fresh->room, hash);
+    fresh->count += place->hash == 0;
+    place->hash = hash;
+    place->stamp = stamp > place->stamp ? stamp : place->stamp;
 }
 
 bool
-fresh_has(const struct fresh *fresh, uint64_t hash)
+fresh_has_newer(const struct fresh *fresh, uint64_t hash, uint64_t stamp)
 {
     hash += hash == 0;
-    return fresh->count > 0 && *place_of(fresh->hashes, fresh->room, hash) == hash;
+    return fresh->count > 0 && place_of(fresh->topics, fresh->room, hash)->stamp > stamp;
 }

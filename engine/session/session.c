@@ -78,6 +78,7 @@ give_up_owed(struct shard *shard, struct session *s)
     }
     s->queue_last = NULL;
     s->queue_count = 0;
+    s->queue_qos0_count = 0;
     s->queue_bytes = 0;
     stats_add(&shard->stats.drops[DROP_SESSION_ENDED], lost);
 }
@@ -287,6 +288,7 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
     *(s->queue_last ? &s->queue_last->next : &s->queue_first) = d;
     s->queue_last = d;
     s->queue_count++;
+    s->queue_qos0_count += d->qos == 0;
     s->queue_bytes += cost;
     stats_add(&shard->stats.queued_messages, 1);
     stats_add(&shard->stats.queued_bytes, cost);
@@ -304,6 +306,7 @@ pop_queue(struct shard *shard, struct session *s)
     }
     d->next = NULL;
     s->queue_count--;
+    s->queue_qos0_count -= d->qos == 0;
     s->queue_bytes -= cost;
     stats_sub(&shard->stats.queued_messages, 1);
     stats_sub(&shard->stats.queued_bytes, cost);
@@ -489,6 +492,7 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
         *(s->queue_last ? &s->queue_last->next : &s->queue_first) = d;
         s->queue_last = d;
         s->queue_count++;
+        s->queue_qos0_count += d->qos == 0;
         s->queue_bytes += message_cost(d->message);
         stats_add(&shard->stats.queued_messages, 1);
         stats_add(&shard->stats.queued_bytes, message_cost(d->message));

@@ -71,7 +71,7 @@ struct session {
     struct subscription **subscriptions; /* open addressing by text_hash */
     struct session_will *will;
     struct delivery *queue_first, *queue_last;
-    struct session_suback *subacks;
+    struct session_suback *subacks, *subacks_last;
     struct session_replay *replays;
     struct fresh *fresh;            /* topics delivered live while replays run; NULL: none run */
     struct timer timer;             /* TIMER_SESSION */
@@ -82,6 +82,7 @@ struct session {
     uint64_t unacknowledged_bytes;  /* option max_inflight_bytes */
     uint32_t gather_index;
     uint32_t queue_count;
+    uint32_t queue_qos0_count;      /* of these; newer QoS 0 messages go behind them (MQTT5 [MQTT-4.6.0-6]) */
     uint32_t client_hash;
     uint32_t expiry_s;              /* Session Expiry Interval; 0: ends with the connection */
     uint32_t replay_count;

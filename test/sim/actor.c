@@ -279,10 +279,11 @@ keep_alive(struct actor *a)
     return true;
 }
 
+/* The broker lets a closing connection read its last bytes for two seconds. */
 static void
 judge_silence(struct actor *a)
 {
-    if (a->silent && oracle_now_ms(a->stage->oracle) > a->last_sent_ms + a->keep_alive_s * 1500ull + 10 * ORACLE_SLACK_MS) {
+    if (a->silent && oracle_now_ms(a->stage->oracle) > a->last_sent_ms + a->keep_alive_s * 1500ull + 3000) {
         oracle_fail(a->stage->oracle, a->number, ORACLE_NONE, "silent for more than 1.5 keep-alives of %u s, and still connected", a->keep_alive_s);
     }
 }

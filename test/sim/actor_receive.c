@@ -95,7 +95,7 @@ is_again(struct actor *a, const struct actor_incoming *in, const struct publish 
     const struct oracle_message *m = oracle_message(o, in->message);
     uint32_t uid = oracle_identify(o, a->link, publish);
     bool same = publish->payload.size > 0 ? uid == in->message : m->size == 0 && bytes_equal(names_topic(m->topic), publish->topic);
-    if (!same && !is_over(in)) {
+    if (!same && !is_over(in) && !(in->link != a->link && may_be_withdrawn(a, in))) {
         oracle_fail(o, a->number, in->message, "packet identifier %u comes again with another message, %d", in->packet_id, (int)uid);
     }
     if (!same) {

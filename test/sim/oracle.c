@@ -174,7 +174,7 @@ oracle_new_message(struct oracle *o, const struct oracle_message *message)
     struct oracle_message *m = &o->messages[uid];
     *m = *message;
     m->receptions = NULL;
-    m->sent = m->last_sent = m->routed = m->settled = ORACLE_NEVER;
+    m->sent = m->last_sent = m->routed = m->done = m->settled = ORACLE_NEVER;
     m->link = ORACLE_NONE;
     m->attempts = 0;
     m->judged = false;
@@ -197,7 +197,7 @@ oracle_sending(struct oracle *o, uint32_t uid, uint32_t link)
         oracle_push(&o->unsettled, &o->unsettled_count, &o->unsettled_room, uid);
         o->judged_from = uid < o->judged_from ? uid : o->judged_from;
     }
-    m->settled = ORACLE_NEVER;
+    m->settled = m->done = ORACLE_NEVER;
     m->judged = false;
     m->last_sent = o->tick;
     m->last_sent_ms = oracle_now_ms(o);
@@ -209,9 +209,8 @@ oracle_acked(struct oracle *o, uint32_t uid)
 {
     struct oracle_message *m = &o->messages[uid];
     oracle_note(o, m->actor, uid, "is acknowledged to its publisher", 0, 0);
-    if (m->routed == ORACLE_NEVER) {
-        m->routed = o->tick;
-    }
+    m->routed = m->routed == ORACLE_NEVER ? o->tick : m->routed;
+    m->done = m->done == ORACLE_NEVER ? o->tick : m->done;
 }
 
 /* On a connection that is there everything sent has been handled; on one that is gone everything that ever will be. */
@@ -230,6 +229,7 @@ oracle_settled(struct oracle *o)
             o->unsettled[kept++] = o->unsettled[i];
         } else {
             m->settled = o->tick;
+            m->done = m->done == ORACLE_NEVER ? o->tick : m->done;
         }
     }
     o->unsettled_count = kept;
@@ -240,7 +240,7 @@ oracle_before(const struct oracle_message *earlier, const struct oracle_message 
 {
     /* One client's messages are handled in the order in which it sent them. */
     bool one_publisher = earlier->actor == later->actor && earlier->will == ORACLE_NONE && later->will == ORACLE_NONE;
-    return earlier->last_sent < later->sent && (earlier->routed < later->sent || one_publisher);
+    return earlier->done < later->sent || (one_publisher && earlier->last_sent < later->sent);
 }
 
 bool

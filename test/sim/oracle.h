@@ -69,6 +69,7 @@ struct oracle_message {
     struct oracle_reception *receptions;
     uint64_t sent, last_sent;          /* ticks: the first and the last attempt. A will: when it became due at the earliest */
     uint64_t routed;                   /* the broker has it for certain: acknowledged, or the world rested */
+    uint64_t done;                     /* the last attempt is: acknowledged, or the world rested */
     uint64_t settled;                  /* no attempt is under way anywhere any more */
     uint64_t sent_ms, last_sent_ms;
     uint32_t actor;

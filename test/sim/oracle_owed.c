@@ -242,7 +242,7 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
     for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
         if (v->filter == filter && m->sent < v->gone) {
             g->qos = v->qos < g->qos ? v->qos : g->qos;
-            g->lost |= s->ended || s->doubtful;
+            g->lost |= (s->ended || s->doubtful) && m->qos == 2 && v->qos == 2;
         }
     }
     uint32_t here_count = 0;
@@ -301,7 +301,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
         oracle_fail(o, ORACLE_NONE, uid, "received by %u members of the group of filter %u at QoS 2", g.surely, filter);
     }
     bool inhabited = o->group_empty[filter] < m->sent;
-    if (m->routed == ORACLE_NEVER || !inhabited || qos == 0 || (qos == 2 && g.lost) || m->expiry_s != 0) {
+    if (m->routed == ORACLE_NEVER || !inhabited || qos == 0 || g.lost || m->expiry_s != 0) {
         return;
     }
     o->groups_checked++;

@@ -1,7 +1,7 @@
 /*
  * sim/random: the whole broker in the simulated world, many clients that do what clients do, and an oracle that knows what each of them is owed.
  *
- *   sim_random_test [--seeds N] [--from SEED] [--seed SEED] [--shards N] [--verbose]
+ *   sim_random_test [--seeds N] [--from SEED] [--seed SEED] [--shards N] [--verbose] [--trace]
  *
  * A run is made of its seed alone: the shards take their turns in random order, bytes are late and come in pieces, clients vanish, come back and take themselves over,
  * read slowly or not at all, and time passes. What is checked stands in oracle.h and actor.h. At the end every session is taken up again and must get what it is
@@ -407,6 +407,10 @@ parse(int argc, char **argv)
             settings.verbose = true;
             continue;
         }
+        if (strcmp(argv[i], "--trace") == 0) {
+            oracle.trace.loud = true;
+            continue;
+        }
         if (strcmp(argv[i], "--seeds") == 0) {
             settings.seeds = value;
         } else if (strcmp(argv[i], "--from") == 0) {
@@ -417,7 +421,7 @@ parse(int argc, char **argv)
         } else if (strcmp(argv[i], "--shards") == 0 && value <= BROKER_SHARDS_MAX) {
             settings.shards = (unsigned)value;
         } else {
-            fprintf(stderr, "usage: %s [--seeds N] [--from SEED] [--seed SEED] [--shards N] [--verbose]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--seeds N] [--from SEED] [--seed SEED] [--shards N] [--verbose] [--trace]\n", argv[0]);
             exit(2);
         }
         i++;

@@ -1,6 +1,5 @@
 #include "test/sim/trace.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,22 +8,6 @@ mix(struct trace *trace, uint64_t value)
 {
     trace->digest = (trace->digest ^ value) * 0x9e3779b97f4a7c15u;
     trace->digest ^= trace->digest >> 29;
-}
-
-void
-trace_add(struct trace *trace, const struct trace_event *event)
-{
-    if (trace->count == trace->room) {
-        trace->room = trace->room ? trace->room * 2 : 4096;
-        trace->events = realloc(trace->events, trace->room * sizeof *trace->events);
-        if (trace->events == NULL) {
-            abort();
-        }
-    }
-    trace->events[trace->count++] = *event;
-    mix(trace, event->now_ns);
-    mix(trace, (uint64_t)event->actor << 32 | event->message);
-    mix(trace, (uint64_t)event->a << 32 | event->b);
 }
 
 void
@@ -39,6 +22,25 @@ trace_show_event(const struct trace_event *e)
     snprintf(line + at, sizeof line - (size_t)at, e->what, e->a, e->b);
 #pragma GCC diagnostic pop
     fprintf(stderr, "%s\n", line);
+}
+
+void
+trace_add(struct trace *trace, const struct trace_event *event)
+{
+    if (trace->count == trace->room) {
+        trace->room = trace->room ? trace->room * 2 : 4096;
+        trace->events = realloc(trace->events, trace->room * sizeof *trace->events);
+        if (trace->events == NULL) {
+            abort();
+        }
+    }
+    if (trace->loud) {
+        trace_show_event(event);
+    }
+    trace->events[trace->count++] = *event;
+    mix(trace, event->now_ns);
+    mix(trace, (uint64_t)event->actor << 32 | event->message);
+    mix(trace, (uint64_t)event->a << 32 | event->b);
 }
 
 static bool

@@ -4,6 +4,7 @@
 #ifndef TIDEWIRE_TEST_SIM_TRACE_H
 #define TIDEWIRE_TEST_SIM_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct trace {
     struct trace_event *events;
     size_t count, room;
     uint64_t digest;
+    bool loud; /* shows each event at once */
 };
 
 void trace_add(struct trace *trace, const struct trace_event *event);
