@@ -248,7 +248,11 @@ shard_busy(const struct shard *shard)
 uint64_t
 shard_next_ms(const struct shard *shard)
 {
-    return timer_wheel_next_ms(&shard->wheel);
+    uint64_t next_ms = timer_wheel_next_ms(&shard->wheel);
+    if (shard->held_first != NULL && shard->congested && shard->now_ms + HELD_WAIT_MS < next_ms) {
+        next_ms = shard->now_ms + HELD_WAIT_MS;
+    }
+    return next_ms;
 }
 
 static uint64_t
@@ -258,9 +262,6 @@ wait_time_ns(struct shard *shard)
         return 0;
     }
     uint64_t next_ms = shard_next_ms(shard);
-    if (shard->held_first != NULL && shard->congested && shard->now_ms + HELD_WAIT_MS < next_ms) {
-        next_ms = shard->now_ms + HELD_WAIT_MS;
-    }
     if (shard->stopping && shard->stop_deadline_ms < next_ms) {
         next_ms = shard->stop_deadline_ms;
     }

@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PACKET_MAX 30000u /* a message this large is lent between shards, not copied */
 
 enum operation {
-    OPEN, CLOSE, RESET, FINISH, STUCK, ADVANCE, CHUNK, PACKET, CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, PUBREL, ANSWER, READ, DISCONNECT, TURN, RELOAD, OPERATIONS
+    OPEN, CLOSE, RESET, FINISH, STUCK, ADVANCE, CHUNK, PACKET, CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, PUBREL, ANSWER, READ, DISCONNECT,
+    TURN, RELOAD, OPERATIONS
 };
 
 static const char *const always = "max_inflight_messages 3\nmax_queued_messages 5\npersistent_client_expiration 1h\n"

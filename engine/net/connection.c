@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Bytes that one send carries at most when chunks are merged: more than a turn brings in. */
+#define MERGE_BYTES_MAX (4u << 20)
 /* How long a closing connection may take to read its last bytes and finish. */
 #define LINGER_MS 2000
 /* Output beyond the QoS 0 limit that only answers can cause: then the peer must read before it may ask for more. */
@@ -117,14 +119,15 @@ connection_accepted(struct shard *shard, const struct io_event *event)
     struct peer_address peer = {0};
     remember_peer(&peer, event->peer);
     struct connection *c = NULL;
-    if (!shard->stopping && shard->pressure < BUDGET_REFUSE && admit(shard, listener)) {
+    /* Also when memory is short: a session that comes back to fetch its messages is what frees it (protocol/connect.c refuses new ones). */
+    if (!shard->stopping && admit(shard, listener)) {
         c = make_connection(shard, event->socket, listener);
         if (c == NULL) {
             unadmit(shard, listener);
         }
     } else {
         stats_add(&shard->stats.drops[DROP_CONNECTION_LIMIT], 1);
-        log_peer(CONFIG_LOG_WARNING, DROP_CONNECTION_LIMIT, "Connection refused: a connection or memory limit is reached.");
+        log_peer(CONFIG_LOG_WARNING, DROP_CONNECTION_LIMIT, "Connection refused: a connection limit is reached.");
     }
     if (c == NULL) {
         io_set_token(shard->io, event->socket, 0);
@@ -242,12 +245,13 @@ waited_long_enough(const struct shard *shard, const struct connection *c)
 }
 
 void
-connection_hold(struct shard *shard, struct connection *c)
+connection_hold(struct shard *shard, struct connection *c, bool takes_memory)
 {
     if (c->held) {
         return;
     }
     c->held = true;
+    c->held_for_memory = takes_memory;
     c->held_since_ms = shard->now_ms;
     c->held_next = NULL;
     if (shard->held_last != NULL) {
@@ -305,9 +309,9 @@ connection_resume_held(struct shard *shard)
         }
         struct connection *c = take_held(shard);
         bool was_last = c == last;
-        if (connection_must_hold(shard, c, true) && !waited_long_enough(shard, c)) {
+        if (connection_must_hold(shard, c, c->held_for_memory) && !waited_long_enough(shard, c)) {
             uint64_t since_ms = c->held_since_ms;
-            connection_hold(shard, c);
+            connection_hold(shard, c, c->held_for_memory);
             c->held_since_ms = since_ms;
         } else {
             input_bytes(shard, c, bytes_of(NULL, 0));
@@ -381,8 +385,48 @@ connection_put(struct shard *shard, struct connection *c, const void *packet, ui
 }
 
 static void
+drop_first_chunk(struct shard *shard, struct connection *c)
+{
+    struct chunk *chunk = c->out_first;
+    c->out_first = chunk->next;
+    if (c->out_first == NULL) {
+        c->out_last = NULL;
+    }
+    c->out_start = 0;
+    chunk_give(&shard->chunks, &chunk);
+}
+
+/*
+ * Several chunks become one: a send carries one chunk and there is one send per turn, so a connection that gets more per turn than a chunk holds would fall
+ * behind. Copying costs a small part of what sending does. Without memory the first chunk goes alone.
+ */
+static void
+merge_chunks(struct shard *shard, struct connection *c)
+{
+    uint64_t waiting = c->out_bytes < MERGE_BYTES_MAX ? c->out_bytes : MERGE_BYTES_MAX;
+    struct chunk *merged = chunk_take(&shard->chunks, (uint32_t)waiting);
+    if (merged == NULL) {
+        return;
+    }
+    while (c->out_first != NULL && merged->room - merged->used >= c->out_first->used - c->out_start) {
+        uint32_t size = c->out_first->used - c->out_start;
+        memcpy(merged->bytes + merged->used, c->out_first->bytes + c->out_start, size);
+        merged->used += size;
+        drop_first_chunk(shard, c);
+    }
+    merged->next = c->out_first;
+    c->out_first = merged;
+    if (c->out_last == NULL) {
+        c->out_last = merged;
+    }
+}
+
+static void
 start_send(struct shard *shard, struct connection *c)
 {
+    if (c->out_under_way == 0 && c->out_first != NULL && c->out_first->next != NULL && c->out_first->used < MERGE_BYTES_MAX / 2) {
+        merge_chunks(shard, c);
+    }
     struct chunk *chunk = c->out_first;
     if (c->out_under_way == 0 && chunk != NULL && chunk->used > c->out_start && c->state != CONNECTION_CLOSED) {
         c->out_under_way = chunk->used - c->out_start;
@@ -399,18 +443,6 @@ connection_flush_dirty(struct shard *shard)
         c->dirty = false;
         start_send(shard, c);
     }
-}
-
-static void
-drop_first_chunk(struct shard *shard, struct connection *c)
-{
-    struct chunk *chunk = c->out_first;
-    c->out_first = chunk->next;
-    if (c->out_first == NULL) {
-        c->out_last = NULL;
-    }
-    c->out_start = 0;
-    chunk_give(&shard->chunks, &chunk);
 }
 
 /* All output is with the kernel: shows the end of the stream to the peer, and waits for its own. */

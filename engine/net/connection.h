@@ -71,6 +71,7 @@ struct connection {
     uint8_t chunk_hint;                   /* class of the next first chunk */
     bool dirty : 1;
     bool held : 1;
+    bool held_for_memory : 1;             /* after a packet that takes memory; else only because of its own output */
     bool receiving : 1;                   /* io_receive is on */
     bool end_shown : 1;                   /* io_shutdown was asked for */
     bool problem_information : 1;         /* Reason Strings wanted */
@@ -109,7 +110,7 @@ void connection_close(struct shard *shard, struct connection *c, uint8_t reason,
 void connection_drop(struct shard *shard, struct connection *c, bool will_cancelled);
 
 /* Stops reading until the shard is less congested, and the connection's own output has drained. */
-void connection_hold(struct shard *shard, struct connection *c);
+void connection_hold(struct shard *shard, struct connection *c, bool takes_memory);
 /* Goes on with held connections that may; a bounded number per turn. */
 void connection_resume_held(struct shard *shard);
 /* `takes_memory`: the packet just handled was one that the memory limit is about. */

@@ -57,10 +57,6 @@ check_policy(const struct shard *shard, const struct connect *connect, const cha
         *explain = "a will below $SYS";
         return REASON_NOT_AUTHORIZED;
     }
-    if (shard->pressure >= BUDGET_REFUSE) {
-        *explain = "the memory limit is reached";
-        return REASON_QUOTA_EXCEEDED;
-    }
     return REASON_SUCCESS;
 }
 
@@ -213,6 +209,11 @@ take_session(struct shard *shard, const struct connect *connect, struct bytes cl
         /* A session that expires at 0 ends with its connection, and is not there to be resumed. */
         connection_close(shard, session->connection, REASON_SESSION_TAKEN_OVER, "taken over by another connection");
         session = session_table_find(&shard->session_table, hash, client_id);
+    }
+    if (session == NULL && shard->pressure >= BUDGET_REFUSE) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        *reason = REASON_QUOTA_EXCEEDED;
+        return NULL;
     }
     if (session != NULL && connect->clean_start) {
         session_end(shard, &session);

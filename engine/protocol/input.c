@@ -160,7 +160,7 @@ handle_frames(struct shard *shard, struct connection **cp, struct bytes data, ui
         /* What only frees memory is never held back: acknowledgements empty the queues that fill it. */
         bool takes_memory = frame.type == PACKET_PUBLISH || frame.type == PACKET_SUBSCRIBE;
         if (alive(*cp) && (*cp)->state == CONNECTION_CONNECTED && connection_must_hold(shard, *cp, takes_memory)) {
-            connection_hold(shard, *cp);
+            connection_hold(shard, *cp, takes_memory);
         }
     }
     return at;

@@ -17,10 +17,14 @@ deliver_qos(const struct shard *shard, uint8_t published, uint8_t granted)
     return published < granted ? published : granted;
 }
 
+/* What one turn brings for a connection that was idle is not a slow reader's fault: then the limit is this many times as high. */
+#define IDLE_OUTPUT_FACTOR 8u
+
 static bool
 output_full(const struct shard *shard, const struct connection *c)
 {
-    return c->out_bytes > shard->config->max_output_bytes;
+    uint64_t limit = shard->config->max_output_bytes;
+    return c->out_bytes > (c->out_under_way > 0 ? limit : limit * IDLE_OUTPUT_FACTOR);
 }
 
 bool

@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* Members that one message is offered to before it must be taken or dropped; also ends what would go round for ever. */
+#define TRIES_MAX 16u
+
 struct share_member {
     struct session_reference reference;
     uint32_t identifier;
@@ -67,6 +70,8 @@ struct parcel_share_member { /* LEAVE, ONLINE (the text follows); RELEASE (no te
 
 struct parcel_share_deliver { /* DELIVER, BOUNCE */
     struct parcel head;
+    uint8_t tries;   /* members that could not take it */
+    bool last;       /* DELIVER: nobody else is left to try */
     struct session_reference reference;
     uint32_t serial;
     uint32_t filter_id;
@@ -193,7 +198,7 @@ deliver_to_member(struct shard *shard, unsigned home, const struct parcel_share_
 {
     struct session *session = checked_session(&d->reference);
     const struct subscription *s = session ? member_subscription(session, home, d->serial, d->text_hash) : NULL;
-    if (s == NULL) {
+    if (s == NULL || (!d->last && session_queue_is_full(shard, session))) {
         return false;
     }
     struct deliver_terms terms = {
@@ -222,6 +227,7 @@ handle_deliver(struct shard *shard, unsigned from, const struct parcel_share_del
         if (back != NULL) {
             back->serial = parcel->serial;
             back->filter_id = parcel->filter_id;
+            back->tries = (uint8_t)(parcel->tries + 1);
         }
     }
     publication_fini(shard, &p);
@@ -468,9 +474,9 @@ pick(struct share_group *g)
 }
 
 static void
-give_to_group(struct shard *shard, struct share_group *g, struct publication *p)
+give_to_group(struct shard *shard, struct share_group *g, struct publication *p, uint8_t tries)
 {
-    const struct share_member *m = g ? pick(g) : NULL; /* a group has members (G1) */
+    const struct share_member *m = g && tries <= TRIES_MAX ? pick(g) : NULL; /* a group has members (G1) */
     if (m == NULL) {
         stats_add(&shard->stats.drops[DROP_SHARE_EMPTY], 1);
         return;
@@ -482,13 +488,15 @@ give_to_group(struct shard *shard, struct share_group *g, struct publication *p)
         parcel->serial = g->serial;
         parcel->filter_id = g->filter_id;
         parcel->text_hash = m->text_hash;
+        parcel->tries = tries;
+        parcel->last = tries + 1u >= g->count || tries == TRIES_MAX;
     }
 }
 
 void
 share_publish(struct shard *shard, uint32_t filter_id, struct publication *p)
 {
-    give_to_group(shard, find_by_filter(shard, filter_id), p);
+    give_to_group(shard, find_by_filter(shard, filter_id), p, 0);
 }
 
 static void
@@ -500,7 +508,7 @@ handle_bounce(struct shard *shard, unsigned from, const struct parcel_share_deli
         if (p.expiry_ms != 0 && p.expiry_ms <= shard->now_ms) {
             stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* it has waited in a queue meanwhile: MQTT5 [MQTT-3.3.2-5] */
         } else {
-            give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p);
+            give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p, parcel->tries);
         }
         publication_fini(shard, &p);
     }

@@ -50,12 +50,15 @@ void
 fresh_add(struct fresh *fresh, uint64_t hash, uint64_t stamp)
 {
     hash += hash == 0;
-    if (fresh->count == FRESH_MAX || ((fresh->count + 1) * 2 > fresh->room && !grow(fresh))) {
-        return;
+    struct fresh_topic *place = fresh->room > 0 ? place_of(fresh->topics, fresh->room, hash) : NULL;
+    if (place == NULL || place->hash == 0) {
+        if (fresh->count == FRESH_MAX || ((fresh->count + 1) * 2 > fresh->room && !grow(fresh))) {
+            return;
+        }
+        place = place_of(fresh->topics, fresh->room, hash);
+        place->hash = hash;
+        fresh->count++;
     }
-    struct fresh_topic *place = place_of(fresh->topics, fresh->room, hash);
-    fresh->count += place->hash == 0;
-    place->hash = hash;
     place->stamp = stamp > place->stamp ? stamp : place->stamp;
 }
 

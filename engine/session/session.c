@@ -267,13 +267,21 @@ session_free_delivery(struct shard *shard, struct delivery **dp)
 }
 
 bool
+session_queue_is_full(const struct shard *shard, const struct session *s)
+{
+    const struct config *config = shard->config;
+    return (config->max_queued_messages != 0 && s->queue_count >= config->max_queued_messages) ||
+           (config->max_queued_bytes != 0 && s->queue_bytes >= config->max_queued_bytes);
+}
+
+bool
 session_queue(struct shard *shard, struct session *s, struct delivery **dp)
 {
     struct delivery *d = *dp;
     const struct config *config = shard->config;
     uint32_t cost = message_cost(d->message);
-    bool full = !d->replayed && ((config->max_queued_messages != 0 && s->queue_count >= config->max_queued_messages) ||
-                (config->max_queued_bytes != 0 && s->queue_bytes + cost > config->max_queued_bytes));
+    bool full = !d->replayed && (session_queue_is_full(shard, s) ||
+                                 (config->max_queued_bytes != 0 && s->queue_bytes + cost > config->max_queued_bytes));
     if (full || shard->pressure >= BUDGET_REFUSE) {
         enum drop_reason why = full ? DROP_QUEUE_FULL : DROP_MEMORY;
         struct bytes id = session_client_id(s);

@@ -126,6 +126,9 @@ void session_drop_will(struct shard *shard, struct session *session);
 
 /* ---------------------------------------------------------------------------------------------------------- what is owed */
 
+/* True if one more message would exceed max_queued_messages or max_queued_bytes. */
+bool session_queue_is_full(const struct shard *shard, const struct session *session);
+
 /* Appends to the queue, takes over the delivery and nulls it; gives it up (counted) if the queue is at a limit. Returns whether it was kept. */
 bool session_queue(struct shard *shard, struct session *session, struct delivery **delivery);
 

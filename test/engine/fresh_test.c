@@ -23,11 +23,24 @@ an_empty_set_has_nothing(void **state)
 {
     (void)state;
     struct fresh *fresh = fresh_init();
-    assert_false(fresh_has(fresh, 0));
-    assert_false(fresh_has(fresh, 1));
-    assert_false(fresh_has(fresh, UINT64_MAX));
+    assert_false(fresh_has_newer(fresh, 0, 0));
+    assert_false(fresh_has_newer(fresh, 1, 0));
+    assert_false(fresh_has_newer(fresh, UINT64_MAX, 0));
     fresh_fini(&fresh);
     assert_null(fresh);
+}
+
+static void
+newer_means_after_the_stamp_and_not_at_it(void **state)
+{
+    (void)state;
+    struct fresh *fresh = fresh_init();
+    fresh_add(fresh, 1000, 50);
+    assert_true(fresh_has_newer(fresh, 1000, 0));
+    assert_true(fresh_has_newer(fresh, 1000, 49));
+    assert_false(fresh_has_newer(fresh, 1000, 50));
+    assert_false(fresh_has_newer(fresh, 1000, UINT64_MAX));
+    fresh_fini(&fresh);
 }
 
 static void
@@ -35,37 +48,45 @@ what_was_added_is_there_and_its_neighbours_are_not(void **state)
 {
     (void)state;
     struct fresh *fresh = fresh_init();
-    fresh_add(fresh, 1000);
-    assert_true(fresh_has(fresh, 1000));
-    assert_false(fresh_has(fresh, 999));
-    assert_false(fresh_has(fresh, 1001));
-    assert_false(fresh_has(fresh, 1000 + (UINT64_C(1) << 32)));
+    fresh_add(fresh, 1000, 1);
+    assert_true(fresh_has_newer(fresh, 1000, 0));
+    assert_false(fresh_has_newer(fresh, 999, 0));
+    assert_false(fresh_has_newer(fresh, 1001, 0));
+    assert_false(fresh_has_newer(fresh, 1000 + (UINT64_C(1) << 32), 0));
     fresh_fini(&fresh);
 }
 
+/* In whatever order they come. */
 static void
-adding_twice_counts_once(void **state)
+a_topic_counts_once_and_keeps_its_newest_stamp(void **state)
 {
     (void)state;
+    static const uint64_t stamps[] = {5, 3, 9, 9, 8};
+    static const uint64_t newest[] = {5, 5, 9, 9, 9};
     struct fresh *fresh = fresh_init();
-    for (uint32_t i = 0; i < 100; i++) {
-        fresh_add(fresh, 7);
+    for (uint32_t i = 0; i < 5; i++) {
+        fresh_add(fresh, 7, stamps[i]);
+        assert_int_equal(fresh->count, 1);
+        assert_true(fresh_has_newer(fresh, 7, newest[i] - 1));
+        assert_false(fresh_has_newer(fresh, 7, newest[i]));
     }
-    assert_int_equal(fresh->count, 1);
     fresh_fini(&fresh);
 }
 
-/* A hash is as good as any: 0, which marks a free place, is kept like the others. */
+/* A hash is as good as any: 0, which marks a free place, is kept like the others, and no free place looks taken by it. */
 static void
 a_hash_of_zero_is_kept(void **state)
 {
     (void)state;
     struct fresh *fresh = fresh_init();
-    fresh_add(fresh, 7);
-    assert_false(fresh_has(fresh, 0));
-    fresh_add(fresh, 0);
-    assert_true(fresh_has(fresh, 0));
+    fresh_add(fresh, 7, 1);
+    assert_false(fresh_has_newer(fresh, 0, 0));
+    fresh_add(fresh, 0, 1);
+    assert_true(fresh_has_newer(fresh, 0, 0));
     assert_int_equal(fresh->count, 2);
+    for (uint64_t hash = 16; hash < 48; hash++) {
+        assert_false(fresh_has_newer(fresh, hash, 0));
+    }
     fresh_fini(&fresh);
 }
 
@@ -76,10 +97,11 @@ hashes_that_want_the_same_place_are_told_apart(void **state)
     (void)state;
     struct fresh *fresh = fresh_init();
     for (uint64_t i = 0; i < 500; i++) {
-        fresh_add(fresh, i << 32 | 5);
+        fresh_add(fresh, i << 32 | 5, i + 1);
     }
     for (uint64_t i = 0; i < 1000; i++) {
-        assert_int_equal(fresh_has(fresh, i << 32 | 5), i < 500);
+        assert_int_equal(fresh_has_newer(fresh, i << 32 | 5, i), i < 500);
+        assert_false(fresh_has_newer(fresh, i << 32 | 5, i + 1));
     }
     fresh_fini(&fresh);
 }
@@ -96,12 +118,12 @@ a_full_set_forgets_nothing_and_takes_no_more(void **state)
     (void)state;
     struct fresh *fresh = fresh_init();
     for (uint32_t i = 0; i < FRESH_MAX + 1000; i++) {
-        fresh_add(fresh, nth(i));
+        fresh_add(fresh, nth(i), 1);
     }
     assert_int_equal(fresh->count, FRESH_MAX);
-    assert_true(fresh->room * sizeof *fresh->hashes <= 512u * 1024); /* as FRESH_MAX says */
+    assert_true(fresh->room * sizeof *fresh->topics <= 1024u * 1024); /* as FRESH_MAX says */
     for (uint32_t i = 0; i < FRESH_MAX + 1000; i++) {
-        assert_int_equal(fresh_has(fresh, nth(i)), i < FRESH_MAX);
+        assert_int_equal(fresh_has_newer(fresh, nth(i), 0), i < FRESH_MAX);
     }
     fresh_fini(&fresh);
 }
@@ -109,26 +131,26 @@ a_full_set_forgets_nothing_and_takes_no_more(void **state)
 enum { UNIVERSE = 5000 };
 
 static void
-it_agrees_with_a_bitmap(void **state)
+it_agrees_with_a_plain_array(void **state)
 {
     (void)state;
-    static bool twin[UNIVERSE];
+    static uint64_t twin[UNIVERSE]; /* the newest stamp; 0: not there */
     struct fresh *fresh = fresh_init();
     uint32_t count = 0;
     for (uint32_t step = 0; step < 20000; step++) {
-        uint32_t i = random_below(UNIVERSE);
-        assert_int_equal(fresh_has(fresh, nth(i)), twin[i]);
+        uint32_t i = random_below(UNIVERSE), stamp = 1 + random_below(100);
+        assert_int_equal(fresh_has_newer(fresh, nth(i), stamp), twin[i] > stamp);
         if (random_below(3) == 0) {
-            fresh_add(fresh, nth(i));
-            count += !twin[i];
-            twin[i] = true;
-            assert_true(fresh_has(fresh, nth(i)));
+            fresh_add(fresh, nth(i), stamp);
+            count += twin[i] == 0;
+            twin[i] = stamp > twin[i] ? stamp : twin[i];
         }
         assert_int_equal(fresh->count, count);
         assert_true(fresh->count * 2 <= fresh->room); /* a search ends soon */
     }
     for (uint32_t i = 0; i < UNIVERSE; i++) {
-        assert_int_equal(fresh_has(fresh, nth(i)), twin[i]);
+        assert_int_equal(fresh_has_newer(fresh, nth(i), 0), twin[i] > 0);
+        assert_false(fresh_has_newer(fresh, nth(i), twin[i]));
     }
     fresh_fini(&fresh);
 }
@@ -138,12 +160,13 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_set_has_nothing),
+        cmocka_unit_test(newer_means_after_the_stamp_and_not_at_it),
         cmocka_unit_test(what_was_added_is_there_and_its_neighbours_are_not),
-        cmocka_unit_test(adding_twice_counts_once),
+        cmocka_unit_test(a_topic_counts_once_and_keeps_its_newest_stamp),
         cmocka_unit_test(a_hash_of_zero_is_kept),
         cmocka_unit_test(hashes_that_want_the_same_place_are_told_apart),
         cmocka_unit_test(a_full_set_forgets_nothing_and_takes_no_more),
-        cmocka_unit_test(it_agrees_with_a_bitmap),
+        cmocka_unit_test(it_agrees_with_a_plain_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,7 +94,8 @@ is_again(struct actor *a, const struct actor_incoming *in, const struct publish 
     }
     const struct oracle_message *m = oracle_message(o, in->message);
     uint32_t uid = oracle_identify(o, a->link, publish);
-    bool same = publish->payload.size > 0 ? uid == in->message : m->size == 0 && bytes_equal(names_topic(m->topic), publish->topic);
+    bool same_message = publish->payload.size > 0 ? uid == in->message : m->size == 0 && bytes_equal(names_topic(m->topic), publish->topic);
+    bool same = same_message && publish->qos == in->qos;
     if (!same && !is_over(in) && !(in->link != a->link && may_be_withdrawn(a, in))) {
         oracle_fail(o, a->number, in->message, "packet identifier %u comes again with another message, %d", in->packet_id, (int)uid);
     }
@@ -104,8 +105,11 @@ is_again(struct actor *a, const struct actor_incoming *in, const struct publish 
     if (in->link == a->link) {
         oracle_fail(o, a->number, in->message, "sent twice on one connection");
     }
-    if (in->surely || in->state == INCOMING_COMPLETE) {
-        oracle_fail(o, a->number, in->message, "sent again after its acknowledgement had arrived");
+    if (is_over(in) && (in->surely || in->qos == 2)) {
+        return false; /* another copy, if there may be one */
+    }
+    if (in->surely) {
+        oracle_fail(o, a->number, in->message, "PUBLISH again after PUBREC had arrived");
     }
     return true;
 }
@@ -136,6 +140,7 @@ actor_received(struct actor *a, struct publish *publish)
     struct actor_incoming *in = find_incoming(a, publish->packet_id);
     if (is_again(a, in, publish)) {
         oracle_received_again(o, a->link, in->message, publish);
+        oracle_message(o, in->message)->blurred |= is_over(in);
     } else {
         uint32_t uid = oracle_received(o, a->link, publish);
         in = new_incoming(a, publish);

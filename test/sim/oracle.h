@@ -83,6 +83,7 @@ struct oracle_message {
     bool retain;
     bool content_type;                 /* says "t<uid>" */
     bool mixed;                        /* sent over versions with and without properties: it may have them or not */
+    bool blurred;                      /* what was taken for a redelivery may have been another copy */
     bool judged;
 };
 
@@ -111,6 +112,7 @@ struct oracle_link {
     uint64_t expiry_ms;
     uint64_t connecting, opened, ended;  /* ticks */
     uint64_t connecting_ms;
+    uint64_t silent_ms; /* its keep-alive ends it then; 0: it is not silent */
     uint64_t stuck;     /* the last tick at which it did not read; 0: none; ORACLE_NEVER: it still does not */
 };
 

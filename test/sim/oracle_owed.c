@@ -264,7 +264,7 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
     }
     /* One of them may stand for what the ordinary subscriptions are owed. */
     uint8_t qos;
-    g->possibly += here_count - (here_live && !other_live && surely_matches(s, m, &qos));
+    g->possibly += here_count - (here_live && !other_live && surely_matches(s, m, &qos) && qos > 0);
 }
 
 static void
@@ -301,7 +301,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
         oracle_fail(o, ORACLE_NONE, uid, "received by %u members of the group of filter %u at QoS 2", g.surely, filter);
     }
     bool inhabited = o->group_empty[filter] < m->sent;
-    if (m->routed == ORACLE_NEVER || !inhabited || qos == 0 || g.lost || m->expiry_s != 0) {
+    if (m->routed == ORACLE_NEVER || !inhabited || qos == 0 || g.lost || m->blurred || m->expiry_s != 0) {
         return;
     }
     o->groups_checked++;

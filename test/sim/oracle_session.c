@@ -89,7 +89,11 @@ oracle_surely_alive(const struct oracle *o, const struct oracle_session *s)
     if (s->ended || s->doubtful) {
         return false;
     }
-    return oracle_link_alive(o, s->link) || (s->expiry_lo_ms > 0 && oracle_now_ms(o) < s->lost_lo_ms + s->expiry_lo_ms);
+    if (!oracle_link_alive(o, s->link)) {
+        return s->expiry_lo_ms > 0 && oracle_now_ms(o) < s->lost_lo_ms + s->expiry_lo_ms;
+    }
+    uint64_t silent_ms = o->links[s->link].silent_ms;
+    return silent_ms == 0 || oracle_now_ms(o) < silent_ms + s->expiry_lo_ms;
 }
 
 static bool
@@ -177,6 +181,7 @@ oracle_lost(struct oracle *o, uint32_t link, enum oracle_loss how, uint64_t sinc
     struct oracle_session *s = &o->sessions[l->session];
     oracle_note(o, l->actor, ORACLE_NONE, what[how], 0, 0);
     l->ended = o->tick;
+    since_ms = l->silent_ms != 0 && l->silent_ms < since_ms ? l->silent_ms : since_ms;
     s->lost_lo_ms = since_ms;
     s->lost_hi_ms = oracle_now_ms(o) + ORACLE_SLACK_MS;
     if (l->will == ORACLE_NONE) {
@@ -194,6 +199,7 @@ oracle_silent(struct oracle *o, uint32_t link, uint64_t due_ms)
 {
     struct oracle_link *l = &o->links[link];
     oracle_note(o, l->actor, ORACLE_NONE, "falls silent", 0, 0);
+    l->silent_ms = due_ms;
     l->stuck = ORACLE_NEVER; /* it reads, but acknowledges nothing */
     if (l->will != ORACLE_NONE) {
         oracle_will_due(o, l->will, &o->sessions[l->session], due_ms, ORACLE_FOREVER_MS);
