@@ -217,5 +217,7 @@ bool
 client_ended(struct client *client)
 {
     pull(client);
-    return client->used == 0 && sim_finished(client->world->sim, client->connection);
+    struct frame frame;
+    bool whole = frame_read(bytes_of(client->bytes, client->used), BYTES_VARINT_MAX, &frame) != FRAME_NEED_MORE;
+    return !whole && sim_finished(client->world->sim, client->connection);
 }

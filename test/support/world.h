@@ -56,7 +56,7 @@ void client_send(struct client *client, const struct packet *packet);
 void client_send_bytes(struct client *client, const void *bytes, uint32_t size);
 /* The next packet that has arrived, decoded; false if there is none. Fails the test if the bytes are not a valid packet from a server. */
 bool client_receive(struct client *client, struct packet *out);
-/* True once the broker has ended the connection and everything before that was received. */
+/* True once the broker has ended the connection and every whole packet before that was received (the last one may be cut off). */
 bool client_ended(struct client *client);
 
 #endif
