@@ -407,6 +407,23 @@ remove_member(struct shard *shard, struct share_group *g, struct share_member *m
 }
 
 static void
+send_release(struct shard *shard, const struct share_group *g, const struct share_member *m)
+{
+    struct parcel_share_member *release = parcel_send(shard, m->shard, PARCEL_SHARE_RELEASE, sizeof *release, 0);
+    release->reference = m->reference;
+    release->serial = g->serial;
+}
+
+/* The first member is connected again: it takes over what absent ones were given while nobody was there. */
+static void
+release_absent(struct shard *shard, const struct share_group *g)
+{
+    for (uint32_t i = g->online_count; i < g->count; i++) {
+        send_release(shard, g, &g->members[i]);
+    }
+}
+
+static void
 handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *parcel)
 {
     struct bytes text = parcel_tail(parcel, sizeof *parcel, parcel->text_size);
@@ -430,6 +447,9 @@ handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *
             .retain_as_published = parcel->retain_as_published,
             .online = parcel->online,
         };
+        if (g->online_count == 1) {
+            release_absent(shard, g);
+        }
     } else if (g != NULL && g->count == 0) {
         drop_group(shard, g);
     }
@@ -444,7 +464,7 @@ handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *
 }
 
 static void
-handle_leave_or_online(struct shard *shard, unsigned from, const struct parcel_share_member *parcel)
+handle_leave_or_online(struct shard *shard, const struct parcel_share_member *parcel)
 {
     struct bytes text = parcel_tail(parcel, sizeof *parcel, parcel->text_size);
     struct share_group *g = find_by_text(shard, text, parcel->text_hash);
@@ -458,9 +478,9 @@ handle_leave_or_online(struct shard *shard, unsigned from, const struct parcel_s
     }
     set_online(g, m, parcel->online);
     if (!parcel->online && g->online_count > 0) {
-        struct parcel_share_member *release = parcel_send(shard, from, PARCEL_SHARE_RELEASE, sizeof *release, 0);
-        release->reference = parcel->reference;
-        release->serial = g->serial;
+        send_release(shard, g, find_member(g, parcel->reference.identity));
+    } else if (parcel->online && g->online_count == 1) {
+        release_absent(shard, g);
     }
 }
 
@@ -535,7 +555,7 @@ share_handle(struct shard *shard, unsigned from, const void *parcel)
         break;
     case PARCEL_SHARE_LEAVE:
     case PARCEL_SHARE_ONLINE:
-        handle_leave_or_online(shard, from, parcel);
+        handle_leave_or_online(shard, parcel);
         break;
     case PARCEL_SHARE_DELIVER:
         handle_deliver(shard, from, parcel);

@@ -7,7 +7,7 @@
  *                   ◄───────────── SHARE_JOINED  (then the SUBACK goes out: the filter is in the index)
  *                   ◄──────────── SHARE_DELIVER  one message for one member
  *   SHARE_BOUNCE ──────────────────────────────► the member is gone, or gives it back: pick another
- *                   ◄──────────── SHARE_RELEASE  others are connected: give back what that absent session holds unacknowledged
+ *                   ◄──────────── SHARE_RELEASE  others are connected (still, or again): give back what that absent session holds unacknowledged
  *
  * Fairness: members take turns; those that are not connected are passed over while any is, and those whose queue is full while another has room.
  * Order: QoS 2 messages already sent to a member are never given to another (MQTT5 4.8.2); QoS 1 ones are, once their session is not connected.

@@ -143,6 +143,7 @@ struct oracle {
     uint32_t actor_count;
     uint32_t shard_count;
     bool queue_qos0;       /* the broker's queue_qos0_messages */
+    bool drops_qos0;       /* its max_output_bytes is so low that readers lose QoS 0 messages at once */
     struct oracle_message *messages;
     uint32_t message_count, message_room;
     struct oracle_session *sessions;

@@ -76,7 +76,7 @@ judge_message(struct oracle *o, uint32_t uid, uint32_t session)
     if (s->ended || s->doubtful || s->begun > m->sent || !surely_matches(s, m, &qos)) {
         return;
     }
-    if (qos == 0 && !attentive_since(o, s, m->sent)) {
+    if (qos == 0 && (o->drops_qos0 || !attentive_since(o, s, m->sent))) {
         return;
     }
     if (!reads(o, s)) {
@@ -177,7 +177,7 @@ judge_replay(struct oracle *o, uint32_t session, const struct oracle_subscriptio
             continue;
         }
         struct kept kept = look_up(o, session, v, topic);
-        bool may_be_lost = kept.qos == 0 && !(v->link == s->link && attentive_since(o, s, v->sent));
+        bool may_be_lost = kept.qos == 0 && !(!o->drops_qos0 && v->link == s->link && attentive_since(o, s, v->sent));
         if (!kept.any || kept.open || may_be_lost) {
             continue;
         }
