@@ -210,6 +210,9 @@ route_publication(struct shard *shard, struct publication *p, uint32_t *memo)
 {
     if (p->retain) {
         p->stamp = atomic_fetch_add_explicit(&shard->broker->retain_stamp, 1, memory_order_relaxed) + 1;
+        if (p->message != NULL) {
+            p->message->stamp = p->stamp; /* a will: its message is older than its publication */
+        }
         send_retain(shard, p);
     }
     const struct match *match = match_cache_find(shard->matches, p->topic, memo);

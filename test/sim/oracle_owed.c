@@ -169,6 +169,16 @@ look_up(struct oracle *o, uint32_t session, const struct oracle_subscription *v,
 }
 
 static void
+show_kept(struct oracle *o, uint32_t topic)
+{
+    for (uint32_t i = 0; i < o->retained_count[topic]; i++) {
+        const struct oracle_message *m = &o->messages[o->retained[topic][i]];
+        fprintf(stderr, "  retained: message %u of client %u, %u bytes; ticks: sent %lld, last sent %lld, routed %lld, done %lld\n", o->retained[topic][i], m->actor,
+                m->size, (long long)m->sent, (long long)m->last_sent, (long long)m->routed, (long long)m->done);
+    }
+}
+
+static void
 judge_replay(struct oracle *o, uint32_t session, const struct oracle_subscription *v)
 {
     const struct oracle_session *s = &o->sessions[session];
@@ -183,6 +193,7 @@ judge_replay(struct oracle *o, uint32_t session, const struct oracle_subscriptio
         }
         o->replays_checked++;
         if (!kept.received) {
+            show_kept(o, topic);
             oracle_fail(o, s->actor, kept.uid, "subscribed to filter %u at tick %llu and did not get the retained message", v->filter,
                         (unsigned long long)v->sent);
         }
@@ -228,7 +239,7 @@ struct group {
     uint32_t surely;   /* deliveries that nothing but the group explains */
     uint32_t possibly;
     uint8_t qos;       /* the least that a possible member asked for */
-    bool lost;         /* a member's session ended: what it had in flight at QoS 2 went with it */
+    bool lost;         /* a member's session ended: what it had in flight at QoS 2 went with it; or it is away for ever with what it holds */
 };
 
 static void
@@ -242,7 +253,7 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
     for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
         if (v->filter == filter && m->sent < v->gone) {
             g->qos = v->qos < g->qos ? v->qos : g->qos;
-            g->lost |= (s->ended || s->doubtful) && m->qos == 2 && v->qos == 2;
+            g->lost |= s->doubtful || (s->ended && m->qos == 2 && v->qos == 2);
         }
     }
     uint32_t here_count = 0;
