@@ -60,7 +60,7 @@ static bool
 was_received(struct oracle *o, const struct oracle_message *m, uint32_t session)
 {
     for (const struct oracle_reception *r = m->receptions; r != NULL; r = r->next) {
-        if (r->session == session && oracle_explain_live(o, m, r)) {
+        if (r->session == session && (m->blurred || oracle_explain_live(o, m, r))) {
             return true;
         }
     }
