@@ -317,6 +317,8 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     }
     mine->serial = ++shard->replay_serial;
     mine->shard = (uint8_t)home;
+    /* A read-modify-write, as route_publication()'s: either its match sees our subscription, or we see its stamp. */
+    mine->began_stamp = atomic_fetch_add(&shard->broker->retain_stamp, 0);
     mine->text_hash = s->text_hash;
     mine->exact = exact;
     mine->next = session->replays;
@@ -438,9 +440,14 @@ replay_cancel_all(struct shard *shard, struct session *session)
 }
 
 static bool
-is_outdated(const struct shard *shard, const struct session *session, const struct publication *p)
+is_outdated(const struct shard *shard, const struct session *session, const struct session_replay *mine, const struct publication *p)
 {
-    return session->fresh != NULL && fresh_has_newer(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
+    if (session->fresh == NULL) {
+        return false;
+    }
+    /* One that was published when this replay had begun has come live already; one from before is sent again (Retain Handling 0). */
+    uint64_t known = p->stamp > mine->began_stamp ? p->stamp - 1 : p->stamp;
+    return fresh_has_newer(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), known);
 }
 
 static void
@@ -453,7 +460,7 @@ handle_message(struct shard *shard, unsigned from, const struct parcel_replay_me
     struct session *session = parcel->reference.session;
     /* MQTT5 [MQTT-3.10.4-2]: nothing more after UNSUBSCRIBE. */
     bool owed = session->identity == parcel->reference.identity && session_has_subscription(session, parcel->asker->text_hash);
-    if (owed && !is_outdated(shard, session, &p)) {
+    if (owed && !is_outdated(shard, session, parcel->asker, &p)) {
         struct deliver_terms terms = {
             .identifiers = &parcel->identifier,
             .identifier_count = parcel->identifier != 0,

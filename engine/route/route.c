@@ -209,7 +209,7 @@ bool
 route_publication(struct shard *shard, struct publication *p, uint32_t *memo)
 {
     if (p->retain) {
-        p->stamp = atomic_fetch_add_explicit(&shard->broker->retain_stamp, 1, memory_order_relaxed) + 1;
+        p->stamp = atomic_fetch_add(&shard->broker->retain_stamp, 1) + 1; /* seq_cst: pairs with engine/route/replay.c */
         if (p->message != NULL) {
             p->message->stamp = p->stamp; /* a will: its message is older than its publication */
         }

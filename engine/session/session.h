@@ -56,6 +56,7 @@ struct session_suback {
 /* A replay of retained messages that some shard runs for this session. */
 struct session_replay {
     struct session_replay *next, **link;
+    uint64_t began_stamp;     /* retained publications after this one come live, unless No Local keeps them back */
     uint32_t serial;
     uint32_t text_hash;       /* of its subscription: gone after UNSUBSCRIBE */
     uint8_t shard;

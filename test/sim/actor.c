@@ -125,14 +125,21 @@ random_size(struct actor *a)
     return dice_percent(dice, 5) ? dice_between(dice, 400, 5000) : dice_between(dice, NAMES_PAYLOAD_MIN, 120);
 }
 
+static uint32_t
+random_topic(struct actor *a)
+{
+    bool hot = a->stage->hot_topic < NAMES_TOPICS && dice_percent(a->stage->dice, 60);
+    return hot ? a->stage->hot_topic : dice_below(a->stage->dice, NAMES_TOPICS);
+}
+
 static void
 publish_somehow(struct actor *a)
 {
     struct dice *dice = a->stage->dice;
-    uint32_t same_topic = dice_below(dice, NAMES_TOPICS);
+    uint32_t same_topic = random_topic(a);
     bool run = dice_percent(dice, 50);
     for (uint32_t count = dice_between(dice, 1, 5); count > 0; count--) {
-        uint32_t topic = run ? same_topic : dice_below(dice, NAMES_TOPICS);
+        uint32_t topic = run ? same_topic : random_topic(a);
         bool retain = dice_percent(dice, topic >= NAMES_RETAINED && topic < NAMES_WILLS ? 80 : 12);
         uint32_t size = retain && dice_percent(dice, 20) ? 0 : random_size(a);
         actor_publish(a, topic, (uint8_t)dice_below(dice, 3), retain, size);

@@ -30,6 +30,7 @@ struct actor_stage {
     uint16_t receive_maximum; /* the broker's, as configured */
     uint16_t window_max;      /* the broker's max_inflight_messages */
     uint32_t payload_large_percent;
+    uint32_t hot_topic;       /* most is published here; NAMES_TOPICS: nowhere in particular */
 };
 
 enum actor_state {

@@ -49,9 +49,9 @@ make_will(struct actor *a, struct connect *connect)
     struct dice *dice = a->stage->dice;
     struct oracle_message m = {
         .actor = a->number,
-        .topic = dice_percent(dice, 80) ? dice_between(dice, NAMES_WILLS, NAMES_TOPICS - 1) : dice_below(dice, NAMES_TOPICS),
+        .topic = dice_percent(dice, 75) ? dice_between(dice, NAMES_WILLS, NAMES_TOPICS - 1) : dice_below(dice, NAMES_TOPICS),
         .qos = (uint8_t)dice_below(dice, 3),
-        .retain = dice_percent(dice, 25),
+        .retain = dice_percent(dice, 40),
         .size = dice_percent(dice, 10) ? 9000 : dice_between(dice, NAMES_PAYLOAD_MIN, 100),
     };
     uint32_t delay_s = a->version == 5 && dice_percent(dice, 60) ? dice_between(dice, 1, 5) : 0;

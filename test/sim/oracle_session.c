@@ -264,6 +264,9 @@ void
 oracle_subscribed(struct oracle *o, struct oracle_subscription *s, uint32_t session)
 {
     oracle_note(o, o->sessions[session].actor, ORACLE_NONE, "SUBACK for filter %u", s->filter, 0);
+    if (s->filter >= NAMES_SHARED) {
+        oracle_watch_groups(o); /* up to now it was no member */
+    }
     s->acked = o->tick;
     for (struct oracle_subscription *v = s->next; v != NULL; v = v->next) {
         if (v->filter == s->filter && v->gone == ORACLE_NEVER) {

@@ -343,6 +343,7 @@ open_run(struct run *run, uint64_t seed, unsigned shards)
         .receive_maximum = maxima[dice_below(&run->dice, 4)],
         .window_max = windows[dice_below(&run->dice, 4)],
         .payload_large_percent = dice_percent(&run->dice, 60) ? dice_below(&run->dice, 8) : 0,
+        .hot_topic = dice_percent(&run->dice, 40) ? dice_between(&run->dice, NAMES_RETAINED, NAMES_TOPICS - 1) : NAMES_TOPICS,
     };
     bool queue_qos0 = dice_percent(&run->dice, 50);
     uint32_t output_max = dice_percent(&run->dice, 20) ? dice_between(&run->dice, 4096, 30000) : 4u << 20;
