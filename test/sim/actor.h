@@ -99,7 +99,6 @@ struct actor {
     uint64_t last_sent_ms;
     uint32_t unacknowledged; /* by us, on this link */
     uint64_t expiry_ms;      /* as last asked for */
-    bool closes_soon;        /* a DISCONNECT or end was sent */
 
     struct client *echoes[ACTOR_ECHOES_MAX];
     struct actor_outgoing *outgoing;

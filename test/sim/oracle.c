@@ -133,12 +133,6 @@ oracle_message(struct oracle *o, uint32_t uid)
 }
 
 struct oracle_session *
-oracle_session(struct oracle *o, uint32_t session)
-{
-    return &o->sessions[session];
-}
-
-struct oracle_session *
 oracle_session_of(struct oracle *o, uint32_t actor)
 {
     uint32_t session = o->actor_session[actor];

@@ -178,7 +178,6 @@ void oracle_note(struct oracle *o, uint32_t actor, uint32_t message, const char 
 _Noreturn void oracle_fail(struct oracle *o, uint32_t actor, uint32_t message, const char *format, ...) __attribute__((format(printf, 4, 5)));
 uint64_t oracle_now_ms(const struct oracle *o);
 struct oracle_message *oracle_message(struct oracle *o, uint32_t uid);
-struct oracle_session *oracle_session(struct oracle *o, uint32_t session);
 /* The actor's present session, or NULL. */
 struct oracle_session *oracle_session_of(struct oracle *o, uint32_t actor);
 bool oracle_link_alive(const struct oracle *o, uint32_t link);

@@ -337,7 +337,7 @@ open_run(struct run *run, uint64_t seed, unsigned shards)
     *run = (struct run){.oracle = &oracle, .dice = {seed * 0x2545f4914f6cdd1du + 1}};
     shards = shards ? shards : shard_counts[seed % 4];
     run->actor_count = dice_percent(&run->dice, 70) ? dice_between(&run->dice, 5, 14) : dice_between(&run->dice, 15, 40);
-    run->steps = dice_between(&run->dice, 200, 700);
+    run->steps = dice_between(&run->dice, 200, 1200);
     run->stage = (struct actor_stage){
         .oracle = &oracle,
         .receive_maximum = maxima[dice_below(&run->dice, 4)],
