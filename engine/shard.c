@@ -28,8 +28,6 @@
 #define STOP_MS 1500u
 /* A shard that holds publishers looks this often whether memory has been freed elsewhere: nobody wakes it for that. */
 #define HELD_WAIT_MS 5u
-/* From this many events in one turn on, the next wait gathers. */
-#define GATHER_EVENTS 8u
 
 struct shard *
 shard_open(struct broker *broker, unsigned number, char *error, size_t error_size)
@@ -283,14 +281,13 @@ wait_for_events(struct shard *shard, bool may_wait, struct io_event *events)
     } else {
         epoch_offline(epoch, shard->number);
     }
-    unsigned count = io_wait(shard->io, timeout_ns, shard->gather, events, SHARD_EVENTS_MAX);
+    unsigned count = io_wait(shard->io, timeout_ns, shard->gather.on, events, SHARD_EVENTS_MAX);
     if (asleep) {
         epoch_online(epoch, shard->number);
         mesh_awake(shard->broker->mesh, shard->number);
     } else {
         epoch_quiescent(epoch, shard->number);
     }
-    shard->gather = count >= GATHER_EVENTS;
     return count;
 }
 
@@ -325,6 +322,7 @@ shard_turn(struct shard *shard, bool may_wait)
         }
         handle_event(shard, &events[i]);
     }
+    gather_note(&shard->gather, io_now_ns(shard->io), stats_get(&shard->stats.packets_received), shard->config->batch_wait_us);
     if (shard->replays != NULL) {
         replay_run(shard);
     }

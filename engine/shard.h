@@ -18,6 +18,7 @@
 #include "alloc/message.h"
 #include "alloc/slab.h"
 #include "engine/broker.h"
+#include "engine/gather.h"
 #include "engine/route/loopback.h"
 #include "engine/session/session_table.h"
 #include "engine/stats.h"
@@ -66,7 +67,8 @@ struct shard {
     bool backlogged;             /* the second of these */
     bool held_may_go;            /* some held connection may go on: look before sleeping */
     bool stopping;
-    bool gather;                 /* the last turn was busy: the next wait may hold back to collect more */
+
+    struct gather gather;        /* whether the next wait may hold back to collect more */
 
     struct timer_wheel wheel;
     struct timer housekeeping;
