@@ -29,6 +29,13 @@ struct frame {
     struct bytes body;  /* after the fixed header */
 };
 
+/* All of a packet that frame_read() found whole, with its fixed header; in the same memory. */
+static inline struct bytes
+frame_packet(const struct frame *frame)
+{
+    return bytes_of(frame->body.data - (frame->size - frame->body.size), frame->size);
+}
+
 /*
  * Looks for one packet at the start of `input`. Malformed: type 0, wrong reserved flags (MQTT5 [MQTT-2.1.3-1]), PUBLISH with
  * QoS 3 ([MQTT-3.3.1-4]) or with DUP and QoS 0 ([MQTT-3.3.1-2]), Remaining Length of more than four bytes or not in shortest form,

@@ -87,7 +87,7 @@ forwardable(struct shard *shard, const struct properties *properties, struct byt
 
 /* Routes it; false if there is no memory for it: the caller answers. */
 static bool
-route_publish(struct shard *shard, struct connection *c, const struct publish *publish, uint8_t *reason)
+route_publish(struct shard *shard, struct connection *c, const struct frame *frame, const struct publish *publish, uint8_t *reason)
 {
     struct publication p;
     publication_init(&p);
@@ -104,6 +104,9 @@ route_publish(struct shard *shard, struct connection *c, const struct publish *p
         p.expiry_ms = shard->now_ms + publish->properties.message_expiry_s * 1000ull;
         p.expiry_ms += p.expiry_ms == 0; /* 0 means never */
     }
+    if (!properties_has(&publish->properties, PROPERTY_TOPIC_ALIAS)) {
+        publication_set_packet(&p, frame_packet(frame), c->version, publish->qos);
+    }
     bool any = route_publication(shard, &p, &c->memo);
     publication_fini(shard, &p);
     *reason = any || c->version != MQTT_VERSION_5 ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
@@ -111,7 +114,7 @@ route_publish(struct shard *shard, struct connection *c, const struct publish *p
 }
 
 static void
-publish_qos2(struct shard *shard, struct connection *c, const struct publish *publish)
+publish_qos2(struct shard *shard, struct connection *c, const struct frame *frame, const struct publish *publish)
 {
     struct received *received = &c->session->received;
     if (received_has(received, publish->packet_id)) {
@@ -129,7 +132,7 @@ publish_qos2(struct shard *shard, struct connection *c, const struct publish *pu
         refuse_for_quota(shard, c, publish);
         return;
     }
-    if (!route_publish(shard, c, publish, &reason)) {
+    if (!route_publish(shard, c, frame, publish, &reason)) {
         received_remove(received, publish->packet_id); /* before the refusal: that may end the session */
         refuse_for_quota(shard, c, publish);
         return;
@@ -160,8 +163,8 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
         return;
     }
     if (publish.qos == 2) {
-        publish_qos2(shard, c, &publish);
-    } else if (!route_publish(shard, c, &publish, &reason)) {
+        publish_qos2(shard, c, frame, &publish);
+    } else if (!route_publish(shard, c, frame, &publish, &reason)) {
         refuse_for_quota(shard, c, &publish);
     } else if (publish.qos == 1) {
         send_ack(shard, c, PACKET_PUBACK, publish.packet_id, reason);

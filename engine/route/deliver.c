@@ -77,28 +77,23 @@ append_forward(struct shard *shard, struct session *session, struct forward *f)
     return true;
 }
 
-/* The common case: an image made once, copied, and the packet identifier put in. */
+/* The common case: an image is copied, and what differs is put in. */
 static bool
-append_image(struct shard *shard, struct session *session, struct publication *p, uint8_t qos, bool retain, uint16_t packet_id, bool *done)
+append_image(struct shard *shard, struct session *session, const struct publication *p, struct bytes image, uint8_t qos, bool retain, uint16_t packet_id)
 {
     struct connection *c = session->connection;
-    uint32_t size;
-    const uint8_t *image = publication_image(shard, p, c->version, qos, retain, &size);
-    *done = image != NULL;
-    if (image == NULL) {
-        return false;
-    }
-    if (size > c->packet_size_max) {
+    if (image.size > c->packet_size_max) {
         drop(shard, session, DROP_TOO_LARGE);
         return false;
     }
-    uint8_t *at = connection_append(shard, c, size);
+    uint8_t *at = connection_append(shard, c, image.size);
     if (at == NULL) {
         return false;
     }
-    memcpy(at, image, size);
+    memcpy(at, image.data, image.size);
+    at[0] = (uint8_t)(PACKET_PUBLISH << 4 | qos << 1 | (retain ? 1 : 0));
     if (qos > 0) {
-        uint8_t *id = at + publication_packet_id_at(p, size);
+        uint8_t *id = at + publication_packet_id_at(p, image.size);
         id[0] = (uint8_t)(packet_id >> 8);
         id[1] = (uint8_t)packet_id;
     }
@@ -111,10 +106,9 @@ static bool
 append_publication(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms, uint8_t qos, uint16_t packet_id)
 {
     if (terms->identifier_count == 0 && session->connection->alias_max_out == 0) {
-        bool done;
-        bool sent = append_image(shard, session, p, qos, terms->retain, packet_id, &done);
-        if (done) {
-            return sent;
+        struct bytes image = publication_image(shard, p, session->connection->version, qos);
+        if (image.size > 0) {
+            return append_image(shard, session, p, image, qos, terms->retain, packet_id);
         }
     }
     struct forward f = {

@@ -9,6 +9,7 @@ publication_init(struct publication *p)
     p->stamp = 0;
     p->publisher = 0;
     p->message = NULL;
+    p->packet = bytes_of(NULL, 0);
     p->properties = bytes_of(NULL, 0);
     p->qos = 0;
     p->retain = false;
@@ -63,28 +64,47 @@ publication_expiry_s(uint64_t expiry_ms, uint64_t now_ms, bool *expired)
     return *expired ? 0 : (uint32_t)((expiry_ms - now_ms + 999) / 1000);
 }
 
-const uint8_t *
-publication_image(const struct shard *shard, struct publication *p, uint8_t version, uint8_t qos, bool retain, uint32_t *size)
+static uint8_t
+kind_of(uint8_t version, uint8_t qos)
 {
-    unsigned kind = (version == MQTT_VERSION_5 ? 2u : 0u) + (qos > 0 ? 1u : 0u);
-    uint8_t *image = p->images[kind];
-    if (p->image_size[kind] == 0) {
-        struct forward f = {.topic = p->topic, .properties = p->properties, .payload = p->payload, .qos = qos > 0};
-        if (p->expiry_ms != 0) {
-            bool expired;
-            f.has_expiry = true;
-            f.expiry_s = publication_expiry_s(p->expiry_ms, shard->now_ms, &expired);
-        }
-        uint32_t need = forward_size(&f, version);
-        if (need == 0 || need > PUBLICATION_IMAGE_BYTES) {
-            return NULL;
-        }
-        forward_write(image, need, &f, version);
-        p->image_size[kind] = need;
+    return (uint8_t)((version == MQTT_VERSION_5 ? 2 : 0) + (qos > 0 ? 1 : 0));
+}
+
+void
+publication_set_packet(struct publication *p, struct bytes packet, uint8_t version, uint8_t qos)
+{
+    p->packet = packet;
+    p->packet_kind = kind_of(version, qos);
+}
+
+static uint32_t
+make_image(const struct shard *shard, const struct publication *p, uint8_t *image, uint8_t version, uint8_t qos)
+{
+    struct forward f = {.topic = p->topic, .properties = p->properties, .payload = p->payload, .qos = qos > 0};
+    if (p->expiry_ms != 0) {
+        bool expired;
+        f.has_expiry = true;
+        f.expiry_s = publication_expiry_s(p->expiry_ms, shard->now_ms, &expired);
     }
-    image[0] = (uint8_t)(PACKET_PUBLISH << 4 | qos << 1 | (retain ? 1 : 0));
-    *size = p->image_size[kind];
-    return image;
+    uint32_t size = forward_size(&f, version);
+    if (size == 0 || size > PUBLICATION_IMAGE_BYTES) {
+        return 0;
+    }
+    forward_write(image, size, &f, version);
+    return size;
+}
+
+struct bytes
+publication_image(const struct shard *shard, struct publication *p, uint8_t version, uint8_t qos)
+{
+    uint8_t kind = kind_of(version, qos);
+    if (p->packet.size > 0 && p->packet_kind == kind) {
+        return p->packet;
+    }
+    if (p->image_size[kind] == 0) {
+        p->image_size[kind] = make_image(shard, p, p->images[kind], version, qos);
+    }
+    return bytes_of(p->images[kind], p->image_size[kind]);
 }
 
 uint32_t

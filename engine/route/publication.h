@@ -2,11 +2,13 @@
  * publication: one application message on its way through a shard, before it is known who needs it in which form.
  *
  * Its parts are borrowed (from the receive buffer, from a parcel, from a kept message). What is made from them is made once, on first need: a counted
- * message for those who must keep it, and encoded packets that are copied to every receiver of one kind.
+ * message for those who must keep it, and encoded packets that are copied to every receiver of one kind. For receivers of the publisher's own kind
+ * that is the packet as it came: nothing in it differs but its first byte and the packet identifier.
  *
  * Invariants
  *   P1  lives on the stack of one call; publication_fini() gives back what was made.
  *   P2  `message`, if set, holds the same bytes as the parts.
+ *   P3  images and `packet` are whole PUBLISH packets of their kind, whose first byte and packet identifier are the copier's to set.
  */
 #ifndef TIDEWIRE_ENGINE_ROUTE_PUBLICATION_H
 #define TIDEWIRE_ENGINE_ROUTE_PUBLICATION_H
@@ -27,6 +29,8 @@ struct publication {
     uint64_t stamp;            /* with `retain`, once routed: order in the process */
     uint64_t publisher;        /* session identity; 0: the broker */
     struct message *message;   /* our own reference; NULL: not made yet */
+    struct bytes packet;       /* as the publisher sent it; empty: it may not go out like this */
+    uint8_t packet_kind;
     uint8_t qos;
     bool retain;
     uint32_t image_size[PUBLICATION_IMAGES]; /* 0: not made yet */
@@ -43,8 +47,11 @@ void publication_of_message(struct publication *p, struct message *message);
 /* The message, made if need be; borrowed. NULL when out of memory. */
 struct message *publication_message(struct shard *shard, struct publication *p);
 
-/* The encoded packet for one kind of receiver: QoS and retain bits as given, packet identifier 0 at `*packet_id_at`. NULL if it is larger than an image. */
-const uint8_t *publication_image(const struct shard *shard, struct publication *p, uint8_t version, uint8_t qos, bool retain, uint32_t *size);
+/* The packet that brought the publication, from a client of this version. Not with a Topic Alias, which means something to its sender only (MQTT5 3.3.2.3.4). */
+void publication_set_packet(struct publication *p, struct bytes packet, uint8_t version, uint8_t qos);
+
+/* The encoded packet for one kind of receiver (P3); borrowed. Empty if it is larger than an image. */
+struct bytes publication_image(const struct shard *shard, struct publication *p, uint8_t version, uint8_t qos);
 
 /* Where the packet identifier stands in an image: after the fixed header and the topic. */
 uint32_t publication_packet_id_at(const struct publication *p, uint32_t size);
