@@ -60,6 +60,7 @@ struct actor_incoming {
     bool surely;         /* the acknowledgement has arrived */
     bool counted;        /* against our Receive Maximum */
     uint32_t acked_link, released_link;
+    uint64_t acked;      /* tick */
 };
 
 struct actor_ack {
@@ -153,6 +154,8 @@ void actor_received(struct actor *a, struct publish *publish);
 const struct actor_incoming *actor_unfinished(const struct actor *a);
 void actor_pubrel(struct actor *a, const struct ack *ack);
 bool actor_send_acks(struct actor *a, uint32_t count);
+/* The broker has handled what we sent on this connection before `tick`. */
+void actor_heard(struct actor *a, uint64_t tick);
 /* The connection is gone: what was not acknowledged will come again. */
 void actor_forget_acks(struct actor *a);
 

@@ -95,7 +95,7 @@ is_again(struct actor *a, const struct actor_incoming *in, const struct publish 
     const struct oracle_message *m = oracle_message(o, in->message);
     uint32_t uid = oracle_identify(o, a->link, publish);
     bool same_message = publish->payload.size > 0 ? uid == in->message : m->size == 0 && bytes_equal(names_topic(m->topic), publish->topic);
-    bool same = same_message && publish->qos == in->qos;
+    bool same = same_message && oracle_same_form(o, a->link, in->message, publish);
     if (!same && !is_over(in) && !(in->link != a->link && may_be_withdrawn(a, in))) {
         oracle_fail(o, a->number, in->message, "packet identifier %u comes again with another message, %d", in->packet_id, (int)uid);
     }
@@ -139,8 +139,7 @@ actor_received(struct actor *a, struct publish *publish)
     }
     struct actor_incoming *in = find_incoming(a, publish->packet_id);
     if (is_again(a, in, publish)) {
-        oracle_received_again(o, a->link, in->message, publish);
-        oracle_message(o, in->message)->blurred |= is_over(in);
+        oracle_received_again(o, a->link, in->message, publish, is_over(in) || may_be_withdrawn(a, in));
     } else {
         uint32_t uid = oracle_received(o, a->link, publish);
         in = new_incoming(a, publish);
@@ -182,6 +181,7 @@ send_one_ack(struct actor *a, const struct actor_ack *ack)
     }
     in->surely = false;
     in->acked_link = a->link;
+    in->acked = a->stage->oracle->tick;
     if (in->counted && ack->type != PACKET_PUBREC) {
         in->counted = false;
         a->unacknowledged--;
@@ -209,6 +209,15 @@ void
 actor_forget_acks(struct actor *a)
 {
     a->ack_count = 0;
+}
+
+void
+actor_heard(struct actor *a, uint64_t tick)
+{
+    for (uint32_t i = 0; i < a->incoming_count; i++) {
+        struct actor_incoming *in = &a->incoming[i];
+        in->surely |= in->state != INCOMING_RECEIVED && in->acked_link == a->link && in->acked < tick;
+    }
 }
 
 void

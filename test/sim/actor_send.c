@@ -209,6 +209,7 @@ actor_puback(struct actor *a, const struct ack *ack)
     const struct actor_outgoing *out = find_outgoing(a, 1, ack, "PUBACK");
     judge_reason(a, out, ack->reason);
     oracle_acked(a->stage->oracle, out->message);
+    actor_heard(a, oracle_message(a->stage->oracle, out->message)->last_sent);
     remove_outgoing(a, out);
 }
 
@@ -221,6 +222,7 @@ actor_pubrec(struct actor *a, const struct ack *ack)
     }
     judge_reason(a, out, ack->reason);
     oracle_acked(a->stage->oracle, out->message);
+    actor_heard(a, oracle_message(a->stage->oracle, out->message)->last_sent);
     out->released = true;
     out->link = ORACLE_NONE; /* PUBREL goes with the next actor_send_outgoing() */
 }
@@ -263,6 +265,7 @@ actor_subscribe(struct actor *a, const uint32_t *filters, const struct subscript
         r->codes[i] = options[i].qos;
     }
     r->count = count;
+    r->sent = a->stage->oracle->tick;
     struct packet packet = {.type = PACKET_SUBSCRIBE, .subscribe = {.packet_id = r->packet_id, .count = count, .entries = bytes_of(entries, size)}};
     if (identifier != 0) {
         properties_mark(&packet.subscribe.properties, PROPERTY_SUBSCRIPTION_IDENTIFIER);
@@ -302,6 +305,7 @@ actor_answered(struct actor *a, uint8_t type, const struct suback *answer)
     struct actor_request r = a->requests[at];
     a->request_count--;
     memmove(a->requests + at, a->requests + at + 1, (a->request_count - at) * sizeof r);
+    actor_heard(a, r.sent);
     bool told = type == PACKET_SUBSCRIBE || a->version == 5;
     if (answer->codes.size != (told ? r.count : 0)) {
         oracle_fail(o, a->number, ORACLE_NONE, "%u codes for %u filters", answer->codes.size, r.count);

@@ -50,7 +50,7 @@ struct oracle_subscription {
     uint64_t gone;                     /* an UNSUBACK, or a later version's SUBACK, came */
 };
 
-/* One delivery as a client saw it first; a redelivery of the same is not another. */
+/* One delivery as a client saw it first. A redelivery of the same is not another, but where nobody can tell whether it is one, it is kept as `doubtful`. */
 struct oracle_reception {
     struct oracle_reception *next;     /* of the message, newest first */
     uint32_t session;
@@ -61,6 +61,7 @@ struct oracle_reception {
     uint8_t qos;
     bool retain;
     bool dup;
+    bool doubtful;                     /* may have been a redelivery of an earlier one: needs no explanation of its own, but may be what was owed */
     uint8_t identifier_count;
     uint32_t identifiers[ORACLE_IDENTIFIERS_MAX];
 };
@@ -83,7 +84,6 @@ struct oracle_message {
     bool retain;
     bool content_type;                 /* says "t<uid>" */
     bool mixed;                        /* sent over versions with and without properties: it may have them or not */
-    bool blurred;                      /* what was taken for a redelivery may have been another copy */
     bool judged;
 };
 
@@ -247,15 +247,17 @@ bool oracle_covered(const struct oracle_session *session, const struct oracle_me
 bool oracle_explain_live(struct oracle *o, const struct oracle_message *m, const struct oracle_reception *r);
 bool oracle_explain_replay(struct oracle *o, uint32_t uid, const struct oracle_reception *r, const struct oracle_subscription *s);
 bool oracle_explain_shared(const struct oracle *o, const struct oracle_message *m, const struct oracle_reception *r, const struct oracle_subscription *s);
-/* All deliveries of the message to the session have an explanation of their own. */
+/* All deliveries of the message to the session, except doubtful ones, have an explanation of their own. */
 bool oracle_explain_all(struct oracle *o, uint32_t uid, uint32_t session);
 
 /* ---------------------------------------------------------------------------------- oracle_receive.c: what was delivered */
 
 /* A delivery that is not a redelivery. Returns the message's uid. `publish->topic` is the resolved topic. */
 uint32_t oracle_received(struct oracle *o, uint32_t link, const struct publish *publish);
-/* The same delivery came again. */
-void oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish);
+/* It looks like the delivery of the message that last came under its packet identifier: a redelivery keeps RETAIN and Subscription Identifiers. */
+bool oracle_same_form(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish);
+/* The same delivery came again. `doubtful`: or it is another one, if the broker had our acknowledgement and used the packet identifier anew. */
+void oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish, bool doubtful);
 /* What an empty payload is: one of the topic's that the session may get. */
 uint32_t oracle_identify(struct oracle *o, uint32_t link, const struct publish *publish);
 

@@ -212,7 +212,7 @@ oracle_explain_all(struct oracle *o, uint32_t uid, uint32_t session)
     const struct oracle_message *m = &o->messages[uid];
     struct matching matching = {.slot_count = 0};
     for (const struct oracle_reception *r = m->receptions; r != NULL && matching.reception_count < RECEPTIONS_MAX; r = r->next) {
-        if (r->session == session) {
+        if (r->session == session && !r->doubtful) {
             matching.receptions[matching.reception_count++] = r;
         }
     }

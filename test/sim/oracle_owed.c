@@ -60,7 +60,7 @@ static bool
 was_received(struct oracle *o, const struct oracle_message *m, uint32_t session)
 {
     for (const struct oracle_reception *r = m->receptions; r != NULL; r = r->next) {
-        if (r->session == session && (m->blurred || oracle_explain_live(o, m, r))) {
+        if (r->session == session && oracle_explain_live(o, m, r)) {
             return true;
         }
     }
@@ -268,7 +268,7 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
             here |= shared && v->filter == filter;
             elsewhere |= (shared && v->filter != filter) || oracle_explain_replay(o, uid, r, v);
         }
-        g->surely += here && !elsewhere;
+        g->surely += here && !elsewhere && !r->doubtful;
         here_count += here;
         here_live |= here && live;
         other_live |= !here && live;
@@ -312,7 +312,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
         oracle_fail(o, ORACLE_NONE, uid, "received by %u members of the group of filter %u at QoS 2", g.surely, filter);
     }
     bool inhabited = o->group_empty[filter] < m->sent;
-    if (m->routed == ORACLE_NEVER || !inhabited || qos == 0 || g.lost || m->blurred || m->expiry_s != 0) {
+    if (m->routed == ORACLE_NEVER || !inhabited || qos == 0 || g.lost || m->expiry_s != 0) {
         return;
     }
     o->groups_checked++;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void
 read_identifiers(struct oracle *o, uint32_t actor, const struct publish *publish, struct oracle_reception *r)
@@ -36,6 +37,26 @@ reception_of(struct oracle *o, uint32_t link, const struct publish *publish)
     };
     read_identifiers(o, l->actor, publish, &r);
     return r;
+}
+
+/* An MQTT 3 connection is not told the identifiers. */
+static bool
+same_form(const struct oracle_reception *a, const struct oracle_reception *b)
+{
+    bool told = a->version == 5 && b->version == 5;
+    return a->qos == b->qos && a->retain == b->retain &&
+           (!told || (a->identifier_count == b->identifier_count && memcmp(a->identifiers, b->identifiers, a->identifier_count * sizeof *a->identifiers) == 0));
+}
+
+bool
+oracle_same_form(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish)
+{
+    struct oracle_reception r = reception_of(o, link, publish);
+    const struct oracle_reception *before = o->messages[uid].receptions;
+    while (before != NULL && !(before->session == r.session && before->packet_id == r.packet_id)) {
+        before = before->next;
+    }
+    return before != NULL && same_form(before, &r);
 }
 
 enum explanation { LIVE = 1, REPLAYED = 2, SHARED = 4 };
@@ -246,7 +267,7 @@ oracle_received(struct oracle *o, uint32_t link, const struct publish *publish)
 }
 
 void
-oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish)
+oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish, bool doubtful)
 {
     struct oracle_session *s = &o->sessions[o->links[link].session];
     judge_content(o, link, uid, publish);
@@ -259,6 +280,10 @@ oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struc
     unsigned why = explanations(o, uid, &r);
     if (why == 0) {
         oracle_fail(o, s->actor, uid, "redelivered in a form that no subscription asks for");
+    }
+    if (doubtful) {
+        r.doubtful = true;
+        add_reception(&o->messages[uid], &r);
     }
     if (s->again_link != link) {
         free(s->again);
