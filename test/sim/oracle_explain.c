@@ -141,8 +141,9 @@ oracle_explain_replay(struct oracle *o, uint32_t uid, const struct oracle_recept
 bool
 oracle_explain_shared(const struct oracle *o, const struct oracle_message *m, const struct oracle_reception *r, const struct oracle_subscription *s)
 {
-    /* What another member gave back comes to one that subscribed later too; what is not queued does not come back. */
-    bool in_time = m->sent < s->gone && (m->qos > 0 || o->queue_qos0 || m->settled == ORACLE_NEVER || s->sent < m->settled);
+    /* What another member gave back comes to one that subscribed later too. QoS 0 only if it was queued: as configured, or behind a replay that had to wait. */
+    bool queued = m->qos > 0 || o->queue_qos0 || o->drops_qos0;
+    bool in_time = m->sent < s->gone && (queued || m->settled == ORACLE_NEVER || s->sent < m->settled);
     return s->filter >= NAMES_SHARED && in_time && fits_alone(m, r, s) && r->retain == (s->retain_as_published && m->retain);
 }
 
