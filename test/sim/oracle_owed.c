@@ -273,9 +273,10 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
         here_live |= here && live;
         other_live |= !here && live;
     }
-    /* One of them may stand for what the ordinary subscriptions are owed. */
+    /* One of them may stand for what the ordinary subscriptions are owed. A session that ended may have lost that. */
     uint8_t qos;
-    g->possibly += here_count - (here_live && !other_live && surely_matches(s, m, &qos) && qos > 0);
+    bool owed = !s->ended && !s->doubtful && surely_matches(s, m, &qos) && qos > 0;
+    g->possibly += here_count - (here_live && !other_live && owed);
 }
 
 static void
