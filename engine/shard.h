@@ -44,13 +44,12 @@ struct share_group;
 struct gathered;
 struct gathered_identifier;
 
-/* Retained messages removed lately (engine/route/replay.h Y3). More removals than this within two turns, and an older message may come back. */
+/* Retained messages removed last (engine/route/replay.h Y3). More removals than this while an older message is under way, and it may come back. */
 #define SHARD_REMOVALS 64
 
 struct removal {
     uint64_t topic_hash;
     uint64_t stamp;
-    uint64_t turn;
 };
 
 #define SHARD_REPLAY_BUCKETS 1024

@@ -103,7 +103,7 @@ came_too_late(struct shard *shard, const struct publication *p)
     uint64_t hash = broker_hash(shard->broker, p->topic.data, p->topic.size);
     for (unsigned i = 0; i < SHARD_REMOVALS; i++) {
         const struct removal *r = &shard->removals[i];
-        if (r->topic_hash == hash && r->stamp > p->stamp && r->turn + 1 >= shard->turn) {
+        if (r->topic_hash == hash && r->stamp > p->stamp) {
             return true;
         }
     }
@@ -114,7 +114,7 @@ static void
 note_removal(struct shard *shard, const struct publication *p)
 {
     shard->removals[shard->removal_count++ % SHARD_REMOVALS] = (struct removal){
-        .topic_hash = broker_hash(shard->broker, p->topic.data, p->topic.size), .stamp = p->stamp, .turn = shard->turn,
+        .topic_hash = broker_hash(shard->broker, p->topic.data, p->topic.size), .stamp = p->stamp,
     };
 }
 

@@ -16,7 +16,8 @@
  *       messages with RETAIN set (engine/session/fresh.h) and leaves older ones out of the replay.
  *   Y3  The last retained message that was acknowledged is the one that is kept. Publishers of one topic may sit on different shards, whose parcels reach its
  *       home in any order; so each retained publication takes a stamp from one counter, before it is acknowledged, and the home ignores one that is older
- *       than what it has. Removals are remembered for two turns, which is as long as an older parcel can still be under way.
+ *       than what it has. The last SHARD_REMOVALS removals are remembered, however long ago: a parcel that did not fit into its ring
+ *       (engine/mesh.h) can be under way for many turns.
  */
 #ifndef TIDEWIRE_ENGINE_ROUTE_REPLAY_H
 #define TIDEWIRE_ENGINE_ROUTE_REPLAY_H

@@ -386,6 +386,61 @@ a_walk_can_be_broken_off(struct world *w)
 
 /* ------------------------------------------------------------------------------------------------------------------------------------- limits */
 
+/* Lets one shard run until the broker has taken so many messages; the others stand still. */
+static void
+run_alone_until(struct world *w, unsigned shard, uint64_t received)
+{
+    for (uint32_t turns = 0; WORLD_COUNT(w, publish_received) < received; turns++) {
+        claim(turns < 100000);
+        sim_advance(w->sim, 1000);
+        shard_turn(w->broker->shards[shard], false);
+    }
+}
+
+static void
+run_alone(struct world *w, unsigned shard, uint32_t turns)
+{
+    for (; turns > 0; turns--) {
+        sim_advance(w->sim, 10000);
+        shard_turn(w->broker->shards[shard], false);
+    }
+}
+
+/* A publisher at home on `far`, which has more for the shard `home` than the ring between them holds. Returns how many messages that are. */
+static uint32_t
+fall_behind(struct world *w, unsigned home, unsigned far, struct client **publisher)
+{
+    struct client *listener = join(w, 5, id_at(w, home, 0));
+    claim_equal(subscribe(listener, "flood"), 0);
+    *publisher = join(w, 5, id_at(w, far, 1));
+    uint32_t count = MESH_RING_BYTES / 10000 + 50;
+    for (uint32_t i = 0; i < count; i++) {
+        say(*publisher, "flood", "x", .payload_size = 10000);
+    }
+    run_alone_until(w, far, count);
+    claim(w->broker->shard_count == 1 || mesh_backlog(w->broker->mesh, far) > 0);
+    return count;
+}
+
+/* engine/route/replay.h Y3: the message comes to its home long after its removal. */
+static void
+a_removal_outlasts_an_older_message_that_is_late(struct world *w)
+{
+    unsigned home = broker_shard_of(w->broker, "t", 1);
+    unsigned far = (home + 1) % w->broker->shard_count;
+    struct client *remover = join(w, 5, id_at(w, home, 2));
+    struct client *p;
+    uint32_t count = fall_behind(w, home, far, &p);
+    say(p, "t", "old", .retain = true);
+    run_alone_until(w, far, count + 1);
+    say(remover, "t", "", .retain = true);
+    run_alone_until(w, home, count + 2);
+    run_alone(w, home, 5);
+    world_settle(w);
+    expect_quiet(newcomer(w, "t", 0));
+    claim_equal(WORLD_COUNT(w, retained_messages), 0);
+}
+
 /* Option max_retained_messages (each shard has its share): what is there can be replaced, live delivery goes on, drops are counted. */
 static void
 so_many_retained_messages_and_no_more(struct world *w)
@@ -460,6 +515,7 @@ static const struct dialogue dialogues[] = {
     TELL(many_walks_at_once_all_arrive),
     TELL(a_change_during_the_walk_is_the_last_word),
     TELL(a_walk_can_be_broken_off),
+    TELL(a_removal_outlasts_an_older_message_that_is_late),
     TELL_WITH(so_many_retained_messages_and_no_more, "max_retained_messages 100"),
     TELL_WITH(so_many_retained_bytes_and_no_more, "max_retained_bytes 10000"),
     TELL_WITH(retain_is_refused_where_it_is_not_available, "retain_available false"),
