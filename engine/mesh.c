@@ -55,6 +55,7 @@ struct block {
 struct pair {
     /* The producer's. */
     _Alignas(2 * CACHE_LINE) _Atomic uint64_t tail;
+    _Atomic uint64_t overflow_in, overflow_out; /* seldom written, so beside tail */
     _Alignas(CACHE_LINE) uint64_t write;
     uint64_t published; /* what tail holds */
     uint64_t head_seen;
@@ -271,6 +272,13 @@ grow_backlog(struct port *port, int64_t by)
     atomic_store_explicit(&port->backlog, backlog + (uint64_t)by, memory_order_relaxed);
 }
 
+/* As above. Release: who sees the sum sees the tail that was stored before it (M5); pairs with mesh_overflow_out(). */
+static void
+add_shown(_Atomic uint64_t *sum, uint64_t by)
+{
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + by, memory_order_release);
+}
+
 void
 mesh_commit(struct mesh *mesh, unsigned from, unsigned to, uint32_t size)
 {
@@ -286,12 +294,13 @@ mesh_commit(struct mesh *mesh, unsigned from, unsigned to, uint32_t size)
     } else {
         pair->reserved_block->used += padded(size);
         grow_backlog(port, padded(size));
+        add_shown(&pair->overflow_in, padded(size));
     }
 }
 
-/* Moves records of the first overflow block into the ring while they fit. True if all went. */
+/* Moves records of the first overflow block into the ring while they fit, and counts them. True if all went. */
 static bool
-move_block(struct mesh *mesh, unsigned from, unsigned to, struct block *block)
+move_block(struct mesh *mesh, unsigned from, unsigned to, struct block *block, uint64_t *moved)
 {
     struct pair *pair = pair_of(mesh, from, to);
     while (block->read < block->used) {
@@ -304,16 +313,19 @@ move_block(struct mesh *mesh, unsigned from, unsigned to, struct block *block)
         memcpy(ring_at(mesh, from, to, pair->write), record, bytes);
         pair->write += bytes;
         block->read += bytes;
+        *moved += bytes;
         grow_backlog(&mesh->ports[from], -(int64_t)bytes);
     }
     return true;
 }
 
-static void
+/* Returns the bytes that found room. */
+static uint64_t
 move_overflow(struct mesh *mesh, unsigned from, unsigned to)
 {
     struct pair *pair = pair_of(mesh, from, to);
-    while (pair->first != NULL && move_block(mesh, from, to, pair->first)) {
+    uint64_t moved = 0;
+    while (pair->first != NULL && move_block(mesh, from, to, pair->first, &moved)) {
         struct block *done = pair->first;
         pair->first = done->next;
         free(done);
@@ -322,6 +334,7 @@ move_overflow(struct mesh *mesh, unsigned from, unsigned to)
         pair->last = NULL;
         mesh->ports[from].overflowing &= ~bit_of(to);
     }
+    return moved;
 }
 
 /* True if this caller is the one to wake the shard (M4). */
@@ -341,15 +354,19 @@ mesh_publish(struct mesh *mesh, unsigned from)
     for (uint64_t targets = port->dirty | port->overflowing; targets != 0; targets &= targets - 1) {
         unsigned to = (unsigned)__builtin_ctzll(targets);
         struct pair *pair = pair_of(mesh, from, to);
+        uint64_t moved = 0;
         if (port->overflowing & bit_of(to)) {
             pair->reserved = NULL; /* given up: its block may go now */
-            move_overflow(mesh, from, to);
+            moved = move_overflow(mesh, from, to);
         }
         if (pair->write != pair->published) {
             pair->published = pair->write;
             /* Seq_cst, so also release: who loads this tail in mesh_begin() or mesh_sleep() sees the records. */
             atomic_store_explicit(&pair->tail, pair->write, memory_order_seq_cst);
             woken |= claim_wake(mesh, to) ? bit_of(to) : 0;
+        }
+        if (moved > 0) {
+            add_shown(&pair->overflow_out, moved);
         }
     }
     for (; port->feed != 0; port->feed &= port->feed - 1) {
@@ -364,6 +381,19 @@ uint64_t
 mesh_backlog(const struct mesh *mesh, unsigned from)
 {
     return atomic_load_explicit(&mesh->ports[from].backlog, memory_order_relaxed);
+}
+
+uint64_t
+mesh_overflow_in(const struct mesh *mesh, unsigned from, unsigned to)
+{
+    return atomic_load_explicit(&pair_of(mesh, from, to)->overflow_in, memory_order_acquire);
+}
+
+uint64_t
+mesh_overflow_out(const struct mesh *mesh, unsigned from, unsigned to)
+{
+    /* Acquire: pairs with add_shown() in mesh_publish(); the next mesh_begin() sees the tail. */
+    return atomic_load_explicit(&pair_of(mesh, from, to)->overflow_out, memory_order_acquire);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- consumer */

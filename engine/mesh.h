@@ -15,6 +15,7 @@
  *   M2  one reservation at a time per mesh_port; commit or nothing before the next reserve.
  *   M3  a record committed before mesh_publish() is seen by the consumer's next mesh_next() pass, or a sleeping consumer is named for waking.
  *   M4  a consumer that has announced sleep (mesh_sleep returned true) is named for waking by exactly one producer.
+ *   M5  when mesh_overflow_out() has reached what mesh_overflow_in() once was, a pass begun after that gives all that was committed until then.
  *
  * Threads  mesh_init/mesh_fini: set-up. mesh_port functions: the owning shard only. Atomics: tail is release-stored by the producer and
  *          acquire-loaded by the consumer, head the other way round; `sleeping` is the Dekker pair of tails (and, for overflow, of heads), all of them seq_cst.
@@ -51,6 +52,10 @@ uint64_t mesh_publish(struct mesh *mesh, unsigned from);
 
 /* Bytes in the overflow lists of this producer. Shards other than the producer may read it at any time (relaxed). */
 uint64_t mesh_backlog(const struct mesh *mesh, unsigned from);
+
+/* Bytes that ever went into the overflow list of one direction, and those of them that have come out and been published. Any shard. */
+uint64_t mesh_overflow_in(const struct mesh *mesh, unsigned from, unsigned to);
+uint64_t mesh_overflow_out(const struct mesh *mesh, unsigned from, unsigned to);
 
 /*
  * Consumer. A pass: mesh_begin(to) notes how far every ring reaches now; mesh_next then gives those records one by one (NULL: the pass is over), ring by ring.

@@ -25,6 +25,7 @@ struct replay {
     struct session_reference reference;
     struct session_replay *asker; /* on the session's shard; its own */
     uint64_t ready_turn;          /* Y1 */
+    uint64_t *overflow;           /* Y1: by shard, what must have come out of its overflow list before; NULL: nothing */
     uint32_t serial;              /* the asking shard's */
     uint32_t identifier;
     uint8_t shard;
@@ -173,6 +174,7 @@ end_replay(struct shard *shard, struct replay *r)
     }
     *at = r->bucket_next;
     retained_walk_end(&r->walk);
+    free(r->overflow);
     free(r);
 }
 
@@ -196,12 +198,54 @@ tell_session(struct shard *shard, const struct replay *r, enum parcel_type type)
     parcel->asker = r->asker;
 }
 
+/* Notes what overflows at this moment on its way here. False when out of memory. */
+static bool
+note_overflow(const struct shard *shard, struct replay *r)
+{
+    const struct mesh *mesh = shard->broker->mesh;
+    for (unsigned from = 0; from < shard->broker->shard_count; from++) {
+        uint64_t in = mesh_overflow_in(mesh, from, shard->number);
+        if (in == mesh_overflow_out(mesh, from, shard->number)) {
+            continue;
+        }
+        if (r->overflow == NULL) {
+            r->overflow = calloc(shard->broker->shard_count, sizeof *r->overflow);
+        }
+        if (r->overflow == NULL) {
+            return false;
+        }
+        r->overflow[from] = in;
+    }
+    return true;
+}
+
+/* True while what was noted has not all come. When it has, it takes one more pass to see it. */
+static bool
+waits_for_overflow(const struct shard *shard, struct replay *r)
+{
+    if (r->overflow == NULL) {
+        return false;
+    }
+    for (unsigned from = 0; from < shard->broker->shard_count; from++) {
+        if (mesh_overflow_out(shard->broker->mesh, from, shard->number) < r->overflow[from]) {
+            return true;
+        }
+    }
+    free(r->overflow);
+    r->overflow = NULL;
+    r->ready_turn = shard->turn + 1;
+    return true;
+}
+
 static void
 handle_begin(struct shard *shard, unsigned from, const struct parcel_replay *parcel)
 {
     struct replay *r = calloc(1, sizeof *r);
     struct retained_walk *walk = r ? retained_walk_begin(shard->retained, parcel_tail(parcel, sizeof *parcel, parcel->filter_size)) : NULL;
-    if (walk == NULL) {
+    if (walk == NULL || !note_overflow(shard, r)) {
+        if (walk != NULL) {
+            retained_walk_end(&walk);
+        }
         free(r);
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         struct replay nothing = {.reference = parcel->reference, .asker = parcel->asker, .shard = (uint8_t)from};
@@ -280,7 +324,7 @@ replay_run(struct shard *shard)
     while (list != NULL) {
         struct replay *r = list;
         list = r->next;
-        if (r->ready_turn > shard->turn || nodes == 0 || step(shard, r, &nodes)) {
+        if (r->ready_turn > shard->turn || waits_for_overflow(shard, r) || nodes == 0 || step(shard, r, &nodes)) {
             make_runnable(shard, r);
         }
     }

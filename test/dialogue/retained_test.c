@@ -497,6 +497,27 @@ retain_is_refused_where_it_is_not_available(struct world *w)
     claim_equal(WORLD_COUNT(w, retained_messages), 0);
 }
 
+/* engine/route/replay.h Y1: the message waits on another shard until its queue has room. */
+static void
+who_subscribes_after_the_acknowledgement_gets_a_message_that_is_late(struct world *w)
+{
+    unsigned home = broker_shard_of(w->broker, "t", 1);
+    unsigned far = (home + 1) % w->broker->shard_count;
+    struct client *s = join(w, 5, id_at(w, home, 2));
+    struct client *p;
+    uint32_t count = fall_behind(w, home, far, &p);
+    say(p, "t", "new", .retain = true, .qos = 1);
+    run_alone_until(w, far, count + 1);
+    run_alone(w, far, 5);
+    struct packet ack;
+    claim(client_receive(p, &ack) && ack.type == PACKET_PUBACK);
+    ask(s, "t", .qos = 1);
+    run_alone(w, home, 20);
+    world_settle(w);
+    expect(s, PACKET_SUBACK);
+    hear(s, "t", "new", 1);
+}
+
 static const struct dialogue dialogues[] = {
     TELL(a_retained_message_is_sent_to_new_subscribers),
     TELL(a_newer_message_replaces_the_retained_one),
@@ -515,6 +536,7 @@ static const struct dialogue dialogues[] = {
     TELL(many_walks_at_once_all_arrive),
     TELL(a_change_during_the_walk_is_the_last_word),
     TELL(a_walk_can_be_broken_off),
+    TELL(who_subscribes_after_the_acknowledgement_gets_a_message_that_is_late),
     TELL(a_removal_outlasts_an_older_message_that_is_late),
     TELL_WITH(so_many_retained_messages_and_no_more, "max_retained_messages 100"),
     TELL_WITH(so_many_retained_bytes_and_no_more, "max_retained_bytes 10000"),

@@ -201,6 +201,30 @@ backlog_counts_what_does_not_fit_and_returns_to_zero(void **state)
     assert_int_equal(mesh_backlog(mesh, 0), 0);
 }
 
+/* M5 */
+static void
+overflow_that_has_come_out_is_seen_by_the_next_pass(void **state)
+{
+    (void)state;
+    const unsigned count = 2 * MESH_RING_BYTES / 10000;
+    for (unsigned i = 0; i < count; i++) {
+        send_record(mesh, 0, 1, 10000, i);
+    }
+    mesh_publish(mesh, 0);
+    uint64_t in = mesh_overflow_in(mesh, 0, 1);
+    assert_true(in > 0 && mesh_overflow_out(mesh, 0, 1) == 0);
+    assert_int_equal(mesh_overflow_in(mesh, 1, 0), 0);
+    unsigned seen = count_pass(mesh, 1);
+    assert_true(seen < count);
+    for (unsigned passes = 0; mesh_overflow_out(mesh, 0, 1) < in; passes++) {
+        assert_true(passes < 3);
+        mesh_publish(mesh, 0);
+        seen += count_pass(mesh, 1);
+    }
+    assert_int_equal(seen, count);
+    assert_int_equal(mesh_overflow_out(mesh, 0, 1), in);
+}
+
 static void
 a_sleeper_is_named_once(void **state)
 {
@@ -455,6 +479,7 @@ main(void)
         cmocka_unit_test_setup_teardown(a_reservation_given_up_leaves_nothing, open_mesh, close_mesh),
         cmocka_unit_test_setup_teardown(records_arrive_in_order_through_wrap_and_overflow, open_mesh, close_mesh),
         cmocka_unit_test_setup_teardown(backlog_counts_what_does_not_fit_and_returns_to_zero, open_mesh, close_mesh),
+        cmocka_unit_test_setup_teardown(overflow_that_has_come_out_is_seen_by_the_next_pass, open_mesh, close_mesh),
         cmocka_unit_test_setup_teardown(a_sleeper_is_named_once, open_mesh, close_mesh),
         cmocka_unit_test_setup_teardown(nobody_sleeps_over_what_has_arrived, open_mesh, close_mesh),
         cmocka_unit_test_setup_teardown(a_producer_that_sleeps_over_its_overflow_is_woken_by_room, open_mesh, close_mesh),
