@@ -1,6 +1,7 @@
 #define XXH_INLINE_ALL
 #include "router/filter_index.h"
 #include "router/filter_match.h"
+#include "router/same.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -8,8 +9,8 @@
 #include <xxhash.h>
 
 /*
- *   slots[hash & mask]:  two cache lines     hash, generation, match, where the text is | up to four ids, up to 40 bytes of topic
- *                        or, for larger ones, a block on the heap:                        ids ... topic
+ *   slots[hash & mask]:  two cache lines     hash, generation, match, sizes, | up to four ids, up to 48 bytes of topic
+ *                        or, for larger ones, a block on the heap:             ids ... topic
  *
  * Invariants
  *   M1  a slot is used while its generation is the index's; then it is computed anew.
@@ -18,7 +19,7 @@
 
 #define SLOTS_DEFAULT 16384u
 #define SLOT_IDS 4u
-#define SLOT_TEXT 40u
+#define SLOT_TEXT 48u
 /* Longer topics are matched each time. */
 #define TEXT_MAX 1024u
 #define BLOCK_BYTES_MAX ((size_t)8 << 20)
@@ -31,8 +32,7 @@ struct slot {
     _Alignas(64) uint64_t hash;
     uint64_t generation;
     struct match match;
-    const uint8_t *text; /* NULL: the slot is empty */
-    uint16_t text_size;
+    uint16_t text_size;  /* 0: the slot is empty */
     uint16_t first_level;
     uint32_t block_size; /* 0: all lies here; else match.local is the block */
     struct match_id ids[SLOT_IDS];
@@ -85,7 +85,7 @@ slot_clear(struct match_cache *cache, struct slot *slot)
         cache->block_bytes -= slot->block_size;
     }
     slot->block_size = 0;
-    slot->text = NULL;
+    slot->text_size = 0;
 }
 
 void
@@ -111,10 +111,17 @@ match_cache_counts(const struct match_cache *cache, struct match_counts *out)
     *out = cache->counts;
 }
 
+/* Not a pointer in the slot: for what lies there already both lines are then loaded at once. */
+static inline const uint8_t *
+slot_text(const struct slot *slot)
+{
+    return slot->block_size == 0 ? slot->inline_text : (const uint8_t *)(slot->match.local + slot->match.local_count);
+}
+
 static inline bool
 slot_is(const struct slot *slot, struct bytes topic)
 {
-    return slot->text != NULL && slot->text_size == topic.size && memcmp(slot->text, topic.data, topic.size) == 0;
+    return slot->text_size == topic.size && same_bytes(slot_text(slot), topic.data, topic.size);
 }
 
 static inline bool
@@ -191,7 +198,6 @@ compute(struct match_cache *cache, struct slot *slot, struct bytes topic, uint64
     slot->generation = found->generation;
     slot->first_level = (uint16_t)found->first_level;
     slot->match = (struct match){found->shards, found->count, ids};
-    slot->text = text;
     slot->text_size = (uint16_t)topic.size;
     return &slot->match;
 }
