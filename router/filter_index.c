@@ -6,6 +6,7 @@
 #include "router/filter_table.h"
 #include "router/filter_trie.h"
 #include "router/levels.h"
+#include "router/same.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,8 +17,8 @@
 
 /*
  *   exact     key = hash of the whole text                        ──► filter ──► other share names of the same text
- *   tuples    key = sum over literal levels of hash_i * K_i,
- *                   mixed with the shape                          ──► filter ──► ...
+ *   tuples    key = sum of the literal levels' hashes,
+ *                   + a secret number of the shape                ──► filter ──► ...
  *   firsts    key = hash of the first level                       ──► struct first_level: its shapes, its trie
  *   root      the struct first_level of filters that start with '+' or '#'
  *
@@ -42,6 +43,7 @@ struct first_level {
     uint64_t key; /* first: filter_table.h T1 */
     struct filter_trie *trie; /* or NULL */
     uint32_t shape_count;
+    uint32_t levels_needed; /* of a topic, hashed: as many as the deepest shape has; all, if there is a trie */
     struct shape shapes[];
 };
 
@@ -50,8 +52,8 @@ struct filter_index {
 
     /* Read by every match, written by nobody. */
     _Alignas(64) uint8_t secret[FILTER_HASH_SECRET_BYTES];
-    uint64_t level_key, mix_key, salt_key, trie_key;
-    uint64_t multipliers[SHAPE_LEVELS_MAX];
+    struct levels_key level_key;
+    uint64_t mix_key, salt_key, trie_key;
     unsigned shard_count;
 
     struct filter_table exact, tuples, firsts;
@@ -187,13 +189,10 @@ filter_index_init(unsigned shard_count, const struct filter_limits *limits, cons
 
     /* F3. */
     XXH3_generateSecret(index->secret, sizeof index->secret, secret, 32);
-    index->level_key = XXH3_64bits_withSeed(secret, 32, 1);
+    index->level_key = levels_key_from(XXH3_64bits_withSeed(secret, 32, 1));
     index->mix_key = XXH3_64bits_withSeed(secret, 32, 2) | 1;
     index->salt_key = XXH3_64bits_withSeed(secret, 32, 3);
     index->trie_key = XXH3_64bits_withSeed(secret, 32, 4);
-    for (uint32_t i = 0; i < SHAPE_LEVELS_MAX; i++) {
-        index->multipliers[i] = XXH3_64bits_withSeed(secret, 32, 5 + i) | 1;
-    }
 
     struct filter_table *tables[] = {&index->exact, &index->tuples, &index->firsts};
     for (unsigned i = 0; i < 3; i++) {
@@ -271,11 +270,11 @@ shape_salt(const struct filter_index *index, const struct shape *shape)
     return fold(shape->plus ^ index->salt_key, index->mix_key + 4 * shape->depth + 2 * (uint64_t)shape->open);
 }
 
-/* The sum of the literal levels' products, made a table key. */
+/* The sum of the literal levels' hashes, made a table key. Each is as random as a key must be, and so is their sum. */
 static inline uint64_t
-tuple_key(const struct filter_index *index, const struct shape *shape, uint64_t sum)
+tuple_key(const struct shape *shape, uint64_t sum)
 {
-    return fold(sum ^ shape->salt, index->mix_key);
+    return sum + shape->salt;
 }
 
 static void
@@ -293,11 +292,11 @@ plan_shape(const struct filter_index *index, struct plan *plan)
         if (level_is(plan, i, '+')) {
             plan->shape.plus |= (uint64_t)1 << i;
         } else {
-            sum += plan->levels.hash[i] * index->multipliers[i];
+            sum += levels_hash_of(&plan->levels, i);
         }
     }
     plan->shape.salt = shape_salt(index, &plan->shape);
-    plan->key = tuple_key(index, &plan->shape, sum);
+    plan->key = tuple_key(&plan->shape, sum);
 }
 
 /* False if the filter has more levels than anything here can hold. */
@@ -306,11 +305,11 @@ plan_make(const struct filter_index *index, struct bytes text, struct bytes grou
 {
     plan->text = text;
     plan->group = group;
-    levels_split(text, index->level_key, &plan->levels);
+    levels_split(text, &index->level_key, &plan->levels);
     if (plan->levels.count == 0 || text.size > UINT16_MAX || group.size > UINT16_MAX) {
         return false;
     }
-    plan->first_key = plan->levels.hash[0];
+    plan->first_key = levels_hash_of(&plan->levels, 0);
     plan->root = level_is(plan, 0, '+') || level_is(plan, 0, '#');
     plan->wildcard = memchr(text.data, '+', text.size) != NULL || memchr(text.data, '#', text.size) != NULL;
     plan->shaped = false;
@@ -336,7 +335,7 @@ table_get(const struct filter_table *table, uint64_t key, struct bytes text)
     return NULL;
 }
 
-static struct first_level *
+static inline struct first_level *
 first_get(const struct filter_table *firsts, uint64_t key)
 {
     /* Two first levels with one hash would share their shapes, which costs probes and is otherwise right: so texts are not compared. */
@@ -387,10 +386,23 @@ place_find(const struct filter_index *index, const struct plan *plan)
 
 /* ----------------------------------------------------------------------------------------------------------------- adding */
 
+static uint32_t
+levels_needed(const struct first_level *first)
+{
+    uint32_t needed = first->trie != NULL ? TOPIC_LEVELS_MAX : 0;
+    for (uint32_t i = 0; i < first->shape_count; i++) {
+        needed = first->shapes[i].depth > needed ? first->shapes[i].depth : needed;
+    }
+    return needed;
+}
+
 /* Publishes `to` in place of `from`; either may be NULL. A reserve came first if `from` is. */
 static void
 first_publish(struct filter_index *index, bool root, struct first_level *from, struct first_level *to)
 {
+    if (to != NULL) {
+        to->levels_needed = levels_needed(to);
+    }
     if (root) {
         /* Release pairs with filter_index_match(). */
         atomic_store_explicit(&index->root, to, memory_order_release);
@@ -755,7 +767,7 @@ struct target {
 
 struct candidate {
     const struct filter *filter;
-    struct target target;
+    const struct target *target;
 };
 
 #define TARGETS_MAX (1 + 2 * FILTER_SHAPES_MAX)
@@ -768,8 +780,6 @@ struct search {
     uint32_t target_count, candidate_count;
     struct target done; /* what a filter was found for last */
     struct levels levels;
-    uint64_t products[SHAPE_LEVELS_MAX];
-    uint64_t sums[SHAPE_LEVELS_MAX + 1]; /* sums[d] = products[0] + ... + products[d - 1] */
     struct target targets[TARGETS_MAX];
     struct candidate candidates[TARGETS_MAX];
 };
@@ -778,27 +788,30 @@ struct search {
 static inline void
 targets_add(struct search *s, const struct first_level *first)
 {
-    uint32_t count = s->levels.count;
-    for (uint32_t i = 0; i < first->shape_count; i++) {
-        const struct shape *shape = &first->shapes[i];
+    const struct filter_slots *slots = s->tuples;
+    const uint32_t count = s->levels.count;
+    struct target *target = &s->targets[s->target_count];
+    for (const struct shape *shape = first->shapes, *end = shape + first->shape_count; shape < end; shape++) {
         if (shape->depth != count && (shape->depth > count || !shape->open)) {
             continue;
         }
-        uint64_t sum = s->sums[shape->depth];
+        uint64_t sum = s->levels.sums[shape->depth];
         for (uint64_t plus = shape->plus; plus != 0; plus &= plus - 1) {
-            sum -= s->products[__builtin_ctzll(plus)];
+            sum -= levels_hash_of(&s->levels, (uint32_t)__builtin_ctzll(plus));
         }
-        uint64_t key = tuple_key(s->index, shape, sum);
-        filter_slots_prefetch(s->tuples, key);
-        s->targets[s->target_count++] = (struct target){key, shape};
+        target->key = tuple_key(shape, sum);
+        target->shape = shape;
+        filter_slots_prefetch(slots, target->key);
+        target++;
     }
+    s->target_count = (uint32_t)(target - s->targets);
 }
 
 /* Takes `size` bytes off the front of `text` if they are the ones at `data`. */
 static inline bool
-eat(struct bytes *text, const void *data, uint32_t size)
+eat(struct bytes *text, const uint8_t *data, uint32_t size)
 {
-    if (text->size < size || memcmp(text->data, data, size) != 0) {
+    if (text->size < size || !same_bytes(text->data, data, size)) {
         return false;
     }
     text->data += size;
@@ -806,8 +819,19 @@ eat(struct bytes *text, const void *data, uint32_t size)
     return true;
 }
 
+static inline bool
+eat_one(struct bytes *text, char c)
+{
+    if (text->size == 0 || text->data[0] != (uint8_t)c) {
+        return false;
+    }
+    text->data++;
+    text->size--;
+    return true;
+}
+
 /* Whether `f` is the filter of this shape that the topic asks for: stretches of literal levels are compared as they stand. */
-static bool
+static inline bool
 fits_shape(const struct search *s, const struct filter *f, const struct shape *shape)
 {
     const struct levels *levels = &s->levels;
@@ -815,11 +839,11 @@ fits_shape(const struct search *s, const struct filter *f, const struct shape *s
     uint32_t level = 0;
     for (uint64_t plus = shape->plus; plus != 0; plus &= plus - 1) {
         uint32_t at = (uint32_t)__builtin_ctzll(plus), start = levels->start[level];
-        if (!eat(&text, s->topic.data + start, levels->start[at] - start) || !eat(&text, "+", 1)) {
+        if (!eat(&text, s->topic.data + start, levels->start[at] - start) || !eat_one(&text, '+')) {
             return false;
         }
         level = at + 1;
-        if (level < shape->depth && !eat(&text, "/", 1)) {
+        if (level < shape->depth && !eat_one(&text, '/')) {
             return false;
         }
     }
@@ -833,7 +857,13 @@ fits_shape(const struct search *s, const struct filter *f, const struct shape *s
         return text.size == 0;
     }
     /* Also where the topic ends here: 'a/#' matches 'a'. MQTT5 4.7.1.2. */
-    return bytes_equal(text, shape->depth == 0 ? bytes_of("#", 1) : bytes_of("/#", 2));
+    return (shape->depth == 0 || eat_one(&text, '/')) && eat_one(&text, '#') && text.size == 0;
+}
+
+static inline bool
+is_topic(const struct search *s, const struct filter *f)
+{
+    return f->size == s->topic.size && same_bytes(f->text, s->topic.data, s->topic.size);
 }
 
 static inline void
@@ -842,14 +872,14 @@ candidates_verify(struct search *s)
     /* The exact one, which came first and is the likeliest to come from cold memory, is looked at last. */
     for (uint32_t i = s->candidate_count; i-- > 0;) {
         const struct filter *f = s->candidates[i].filter;
-        const struct target *target = &s->candidates[i].target;
+        const struct target *target = s->candidates[i].target;
         if (f->key != target->key) {
             continue; /* only the tag was equal */
         }
         if (s->done.key == target->key && s->done.shape == target->shape) {
             continue; /* a target is one text; a table that is being copied has it twice */
         }
-        if (target->shape != NULL ? fits_shape(s, f, target->shape) : bytes_equal(filter_text(f), s->topic)) {
+        if (target->shape != NULL ? fits_shape(s, f, target->shape) : is_topic(s, f)) {
             filter_found_add(s->found, f);
             s->done = *target;
         }
@@ -857,29 +887,61 @@ candidates_verify(struct search *s)
     s->candidate_count = 0;
 }
 
+static inline void
+candidate_add(struct search *s, const struct filter *f, const struct target *target)
+{
+    __builtin_prefetch(f);
+    __builtin_prefetch((const uint8_t *)f + 64);
+    if (s->candidate_count == TARGETS_MAX) {
+        candidates_verify(s);
+    }
+    s->candidates[s->candidate_count++] = (struct candidate){f, target};
+}
+
+/* Where a bucket has overflown, or the table is being copied. */
+__attribute__((noinline)) static void
+probe_on(struct search *s, const struct filter_slots *slots, const struct target *target)
+{
+    struct filter_probe p = filter_slots_probe(slots, target->key);
+    for (const struct filter *f; (f = filter_probe_next(&p)) != NULL;) {
+        candidate_add(s, f, target);
+    }
+}
+
 /* Filters whose tag fits are asked for now and looked at after the last probe, so that cold memory is waited for once. */
 static inline void
 probe(struct search *s, const struct filter_slots *slots, const struct target *target)
 {
-    struct filter_probe p = filter_slots_probe(slots, target->key);
-    for (const struct filter *f; (f = filter_probe_next(&p)) != NULL;) {
-        __builtin_prefetch(f);
-        __builtin_prefetch((const uint8_t *)f + 64);
-        if (s->candidate_count == TARGETS_MAX) {
-            candidates_verify(s);
+    const struct filter_bucket *bucket = filter_slots_bucket(slots, target->key);
+    uint32_t tag = filter_table_tag(target->key), equal, free_slots;
+    bool complete = filter_slots_complete(slots); /* before looking */
+    filter_bucket_scan(bucket, tag, &equal, &free_slots);
+    if (__builtin_expect(!complete || free_slots == 0, 0)) {
+        probe_on(s, slots, target);
+        return;
+    }
+    for (; equal != 0; equal &= equal - 1) {
+        const struct filter *f = filter_bucket_object(bucket, (uint32_t)__builtin_ctz(equal), tag);
+        if (f != NULL) {
+            candidate_add(s, f, target);
         }
-        s->candidates[s->candidate_count++] = (struct candidate){f, *target};
     }
 }
 
-static inline void
-levels_sum(struct search *s)
+/* What the filters that start with a wildcard, and those of the topic's first level, ask of the topic. */
+static void
+targets_make(struct search *s, const struct first_level *root, const struct first_level *first)
 {
-    uint32_t count = s->levels.count < SHAPE_LEVELS_MAX ? s->levels.count : SHAPE_LEVELS_MAX;
-    s->sums[0] = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        s->products[i] = s->levels.hash[i] * s->index->multipliers[i];
-        s->sums[i + 1] = s->sums[i] + s->products[i];
+    uint32_t of_root = root != NULL ? root->levels_needed : 0, of_first = first != NULL ? first->levels_needed : 0;
+    uint32_t needed = of_root > of_first ? of_root : of_first;
+    /* The first one is hashed already. */
+    levels_hash(s->topic, &s->index->level_key, 1, needed < s->levels.count ? needed : s->levels.count, &s->levels);
+    s->tuples = filter_table_slots(&s->index->tuples);
+    if (root != NULL) {
+        targets_add(s, root);
+    }
+    if (first != NULL) {
+        targets_add(s, first);
     }
 }
 
@@ -891,18 +953,11 @@ search_all(struct search *s, uint64_t hash)
 
     /* Acquire pairs with first_publish(). MQTT5 [MQTT-4.7.2-1]: filters that start with a wildcard never see '$' topics. */
     const struct first_level *root = s->topic.data[0] == '$' ? NULL : atomic_load_explicit(&index->root, memory_order_acquire);
-    const struct first_level *first = first_get(&index->firsts, s->levels.hash[0]);
+    const struct first_level *first = first_get(&index->firsts, s->levels.sums[1]);
     if (root != NULL || first != NULL) {
-        s->tuples = filter_table_slots(&index->tuples);
-        levels_sum(s);
+        targets_make(s, root, first);
     }
-    if (root != NULL) {
-        targets_add(s, root);
-    }
-    if (first != NULL) {
-        targets_add(s, first);
-    }
-
+    /* After all buckets have been asked for. */
     probe(s, s->exact, &exact);
     for (uint32_t i = 0; i < s->target_count; i++) {
         probe(s, s->tuples, &s->targets[i]);
@@ -920,7 +975,7 @@ search_all(struct search *s, uint64_t hash)
 void
 filter_index_match(const struct filter_index *index, struct bytes topic, uint64_t hash, struct filter_found *found)
 {
-    struct search s; /* 7 kB, of which little is touched: not cleared */
+    struct search s; /* 6 kB, of which little is touched: not cleared */
     s.index = index;
     s.topic = topic;
     s.found = found;
@@ -931,15 +986,17 @@ filter_index_match(const struct filter_index *index, struct bytes topic, uint64_
 
     /* Only to have it fetched: what is probed is loaded after the generations. */
     filter_slots_prefetch(filter_table_slots(&index->exact), hash);
-    levels_split(topic, index->level_key, &s.levels);
+    levels_cut(topic, &s.levels);
     if (s.levels.count == 0) {
         found->first_level = 0;
         found->generation = 0;
         return; /* more levels than a valid topic can have */
     }
+    s.levels.sums[0] = 0;
+    levels_hash(topic, &index->level_key, 0, 1, &s.levels);
 
     struct filter_view view = filter_index_view(index);
-    found->first_level = (uint32_t)(s.levels.hash[0] % FILTER_GENERATIONS);
+    found->first_level = (uint32_t)(s.levels.sums[1] % FILTER_GENERATIONS);
     found->generation = filter_view_generation(&view, found->first_level);
     s.exact = filter_table_slots(&index->exact);
     search_all(&s, hash);
@@ -1036,6 +1093,7 @@ static void
 check_first(struct census *census, const struct first_level *first, uint64_t *texts)
 {
     assert(first->shape_count <= FILTER_SHAPES_MAX); /* F4 */
+    assert(first->levels_needed >= levels_needed(first));
     for (uint32_t i = 0; i < first->shape_count; i++) {
         assert(shape_get((struct first_level *)first, &first->shapes[i]) == &first->shapes[i]);
         assert(first->shapes[i].salt == shape_salt(census->index, &first->shapes[i]));

@@ -248,11 +248,11 @@ filter_table_reserve(struct filter_table *table)
     copy_some(table, COPY_SLOTS);
     uint64_t capacity = slot_count(own_slots(table));
     uint64_t filled = table->used + table->emptied + 1;
-    if (filled * 8 <= capacity * 5) {
+    if (filled * 2 <= capacity) {
         return 0;
     }
     /* Twice as large, unless it is mostly removals that fill it. */
-    uint64_t larger = (table->used + 1) * 16 > capacity * 5 ? 2 : 1;
+    uint64_t larger = (table->used + 1) * 4 > capacity ? 2 : 1;
     if (successor_start(table, capacity / FILTER_TABLE_BUCKET_SLOTS * larger)) {
         return 0;
     }

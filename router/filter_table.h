@@ -12,7 +12,7 @@
  * Invariants
  *   T1  an object starts with its 64-bit key, which never changes.
  *   T2  a bucket that once had no free slot never has one again until the table is rebuilt: so nobody stops in front of what had to move on.
- *   T3  one free slot is left at least; a successor keeps used and left-empty slots below 5/8.
+ *   T3  one free slot is left at least; a successor keeps used and left-empty slots below one half, so that few buckets overflow.
  *   T4  an object is in the newest slots, or in the older ones, or (while copying) in both; never in neither.
  *
  * Threads  probes: any, between two quiescent states of the table's epoch. Everything else: the writer.
@@ -145,10 +145,32 @@ filter_table_slots(const struct filter_table *table)
     return atomic_load_explicit(&table->slots, memory_order_acquire);
 }
 
+static inline const struct filter_bucket *
+filter_slots_bucket(const struct filter_slots *slots, uint64_t key)
+{
+    return &slots->buckets[key & slots->mask];
+}
+
 static inline void
 filter_slots_prefetch(const struct filter_slots *slots, uint64_t key)
 {
-    __builtin_prefetch(&slots->buckets[key & slots->mask]);
+    __builtin_prefetch(filter_slots_bucket(slots, key));
+}
+
+/* Whether all objects are in these slots. Acquire pairs with the end of copying: if so, all copies are seen by who looks afterwards (T4). */
+static inline bool
+filter_slots_complete(const struct filter_slots *slots)
+{
+    return atomic_load_explicit(&slots->older, memory_order_acquire) == NULL;
+}
+
+/* What the slot that a scan found for `tag` holds by now, or NULL. */
+static inline void *
+filter_bucket_object(const struct filter_bucket *bucket, uint32_t i, uint32_t tag)
+{
+    /* Acquire pairs with the release store of insert and replace: we see what the object was filled with. */
+    uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
+    return slot >> FILTER_TABLE_TAG_SHIFT == tag ? (void *)(uintptr_t)(slot & (((uint64_t)1 << FILTER_TABLE_TAG_SHIFT) - 1)) : NULL;
 }
 
 static inline struct filter_probe
@@ -169,10 +191,9 @@ filter_probe_next(struct filter_probe *probe)
         while (probe->candidates != 0) {
             uint32_t i = (uint32_t)__builtin_ctz(probe->candidates);
             probe->candidates &= probe->candidates - 1;
-            /* Acquire pairs with the release store of insert and replace: we see what the object was filled with. */
-            uint64_t slot = atomic_load_explicit(&probe->slots->buckets[probe->bucket].slots[i], memory_order_acquire);
-            if (slot >> FILTER_TABLE_TAG_SHIFT == probe->tag) {
-                return (void *)(uintptr_t)(slot & (((uint64_t)1 << FILTER_TABLE_TAG_SHIFT) - 1));
+            void *object = filter_bucket_object(&probe->slots->buckets[probe->bucket], i, probe->tag);
+            if (object != NULL) {
+                return object;
             }
         }
         if (!probe->last) {

@@ -192,7 +192,7 @@ node_get(const struct filter_trie *trie, struct bytes filter, const struct level
 {
     struct node *node = trie->root;
     for (uint32_t i = 0; i < node_levels(filter, levels) && node != NULL; i++) {
-        node = child_get(trie, node, level_of(filter, levels, i), levels->hash[i]);
+        node = child_get(trie, node, level_of(filter, levels, i), levels_hash_of(levels, i));
     }
     return node;
 }
@@ -233,10 +233,10 @@ filter_trie_add(struct filter_trie *trie, struct filter *head, const struct leve
 
     struct node *node = trie->root;
     for (uint32_t i = 0; i < depth; i++) {
-        struct node *child = child_get(trie, node, level_of(filter, levels, i), levels->hash[i]);
+        struct node *child = child_get(trie, node, level_of(filter, levels, i), levels_hash_of(levels, i));
         bool full = child == NULL && trie->node_count >= FILTER_TRIE_NODES_MAX;
         if (child == NULL && !full) {
-            child = child_add(trie, node, level_of(filter, levels, i), levels->hash[i]);
+            child = child_add(trie, node, level_of(filter, levels, i), levels_hash_of(levels, i));
         }
         if (child == NULL) {
             prune(trie, node);
@@ -299,7 +299,7 @@ visit(const struct walk *walk, const struct node *node, uint32_t depth)
     if (plus != NULL) {
         visit(walk, plus, depth + 1);
     }
-    const struct node *child = literal_get(walk->trie, node, level_of(walk->topic, walk->levels, depth), walk->levels->hash[depth]);
+    const struct node *child = literal_get(walk->trie, node, level_of(walk->topic, walk->levels, depth), levels_hash_of(walk->levels, depth));
     if (child != NULL) {
         visit(walk, child, depth + 1);
     }

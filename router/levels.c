@@ -17,10 +17,6 @@
 
 #define SCAN_BYTES 64u
 
-struct hash_keys {
-    uint64_t first, second, third;
-};
-
 static inline uint64_t
 fold(uint64_t a, uint64_t b)
 {
@@ -28,11 +24,12 @@ fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline struct hash_keys
-keys_from(uint64_t key)
+struct levels_key
+levels_key_from(uint64_t secret)
 {
-    uint64_t second = fold(key ^ 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93) | 1;
-    return (struct hash_keys){key, second, fold(second, 0xa0761d6478bd642f) | 1};
+    uint64_t second = fold(secret ^ 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93) | 1;
+    uint64_t third = fold(second, 0xa0761d6478bd642f) | 1;
+    return (struct levels_key){secret, second, third, fold(third, 0xe7037ed1a0b428db) | 1};
 }
 
 static inline uint64_t
@@ -43,115 +40,133 @@ load_u64(const uint8_t *p)
     return v;
 }
 
+/* The key of a level's place. */
 static inline uint64_t
-hash_8(uint64_t bytes, uint32_t size, struct hash_keys keys)
+place_of(const struct levels_key *key, uint32_t i)
 {
-    return fold(bytes ^ keys.first, keys.second + 2 * (uint64_t)size);
+    return key->second + i * key->step;
 }
 
-/* 9 to 16 bytes: the first eight and the last eight. */
 static inline uint64_t
-hash_16(uint64_t first, uint64_t last, uint32_t size, struct hash_keys keys)
+hash_8(uint64_t bytes, uint32_t size, uint64_t first, uint64_t place)
 {
-    return fold(hash_8(first, size, keys) ^ last, keys.third);
+    return fold(bytes ^ first, place + 2 * (uint64_t)size);
+}
+
+/* More than eight bytes. Up to 16: the first eight and the last eight. */
+static inline uint64_t
+hash_long(const uint8_t *level, uint32_t size, const struct levels_key *key, uint64_t place)
+{
+    if (size > 16) {
+        return hash_8(XXH3_64bits_withSeed(level, size, key->first), size, key->first, place);
+    }
+    return fold(hash_8(load_u64(level), size, key->first, place) ^ load_u64(level + size - 8), key->third);
 }
 
 static uint64_t
-hash_portable(const uint8_t *level, uint32_t size, struct hash_keys keys)
+hash_portable(const uint8_t *level, uint32_t size, const struct levels_key *key, uint64_t place)
 {
-    if (size > 16) {
-        return XXH3_64bits_withSeed(level, size, keys.first);
-    }
     if (size > 8) {
-        return hash_16(load_u64(level), load_u64(level + size - 8), size, keys);
+        return hash_long(level, size, key, place);
     }
     uint64_t bytes = 0;
-    memcpy(&bytes, level, size);
-    return hash_8(bytes, size, keys);
+    if (size > 0) {
+        memcpy(&bytes, level, size);
+    }
+    return hash_8(bytes, size, key->first, place);
 }
 
-void
-levels_split_portable(struct bytes topic, uint64_t key, struct levels *out)
+static void
+cut_portable(struct bytes topic, struct levels *out)
 {
-    struct hash_keys keys = keys_from(key);
     uint32_t count = 0, start = 0;
+    out->count = 0;
     for (uint32_t i = 0; i <= topic.size; i++) {
         if (i < topic.size && topic.data[i] != '/') {
             continue;
         }
         if (count == TOPIC_LEVELS_MAX) {
-            count = 0;
-            break;
+            return;
         }
         out->start[count] = (uint16_t)start;
-        out->size[count] = (uint16_t)(i - start);
-        out->hash[count++] = i == start ? hash_8(0, 0, keys) : hash_portable(topic.data + start, i - start, keys);
+        out->size[count++] = (uint16_t)(i - start);
         start = i + 1;
     }
     out->count = count;
 }
 
-#if LEVELS_X86
-
-/* The cut so far: `count` levels are complete, the one at start[count] is open. */
-__attribute__((always_inline)) static inline bool
-cut_at_slashes(struct levels *out, uint32_t *count, uint32_t at, uint64_t slashes)
+void
+levels_split_portable(struct bytes topic, const struct levels_key *key, struct levels *out)
 {
-    uint32_t n = *count;
-    for (; slashes != 0; slashes &= slashes - 1) {
-        uint32_t slash = at + (uint32_t)__builtin_ctzll(slashes);
-        out->size[n] = (uint16_t)(slash - out->start[n]);
-        if (++n == TOPIC_LEVELS_MAX) {
-            return false;
-        }
-        out->start[n] = (uint16_t)(slash + 1);
+    cut_portable(topic, out);
+    out->sums[0] = 0;
+    for (uint32_t i = 0; i < out->count; i++) {
+        /* Of an empty topic there may be no byte to point at. */
+        const uint8_t *level = out->size[i] > 0 ? topic.data + out->start[i] : NULL;
+        out->sums[i + 1] = out->sums[i] + hash_portable(level, out->size[i], key, place_of(key, i));
     }
-    *count = n;
-    return true;
 }
 
-/* A topic of less than eight bytes, at the upper end of a word. */
+/* A topic of less than eight bytes. */
 static inline uint64_t
 load_short(struct bytes topic)
 {
     uint64_t v = 0;
     for (uint32_t i = 0; i < topic.size; i++) {
-        v |= (uint64_t)topic.data[i] << 8 * (8 - topic.size + i);
+        v |= (uint64_t)topic.data[i] << 8 * i;
     }
     return v;
 }
 
+/* Masks for that many bytes. */
+static const uint64_t low_bytes[] = {
+    0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff, 0xffffffffffffffff,
+};
+
 /*
- * A level of at most eight bytes. Too near the end for a load of eight, the topic's last eight are shifted into place: never a byte outside is read.
- * Sizes are what varies from topic to topic, so none of this branches on them (a shift by 64 would be undefined: hence two).
+ * Too near the topic's end for a load of eight bytes, the topic's last eight are shifted into place: never a byte outside is read. Sizes are what varies from
+ * topic to topic, so up to eight bytes nothing branches on them.
  */
-static inline uint64_t
-load_level(struct bytes topic, uint64_t whole, uint32_t start, uint32_t size)
+void
+levels_hash(struct bytes topic, const struct levels_key *key, uint32_t from, uint32_t to, struct levels *out)
 {
-    uint64_t mask = ((uint64_t)1 << 4 * size << 4 * size) - 1;
-    if (topic.size < 8) {
-        uint32_t skip = 8 - (topic.size - start);
-        return whole >> 4 * skip >> 4 * skip & mask;
+    const uint64_t whole = topic.size < 8 ? load_short(topic) : 0;
+    const uint8_t *base = topic.size < 8 ? (const uint8_t *)&whole : topic.data;
+    const uint32_t last = topic.size < 8 ? 0 : topic.size - 8;
+    const uint64_t first = key->first, step = key->step;
+    uint64_t place = place_of(key, from), sum = out->sums[from];
+    for (uint32_t i = from; i < to; i++, place += step) {
+        uint32_t start = out->start[i], size = out->size[i];
+        if (__builtin_expect(size > 8, 0)) {
+            sum += hash_long(topic.data + start, size, key, place);
+        } else {
+            uint32_t at = start < last ? start : last;
+            /* Of an empty level at the very end all 64 bits are to be shifted out: the mask sees to it. */
+            uint64_t bytes = load_u64(base + at) >> (8 * (start - at) & 63) & low_bytes[size];
+            sum += hash_8(bytes, size, first, place);
+        }
+        out->sums[i + 1] = sum;
     }
-    uint32_t last = topic.size - 8, at = start < last ? start : last, skip = start - at;
-    return load_u64(topic.data + at) >> 4 * skip >> 4 * skip & mask;
 }
 
-__attribute__((always_inline)) static inline void
-hash_levels(struct bytes topic, uint64_t key, struct levels *out)
+#if LEVELS_X86
+
+/* The cut so far: `count` levels are complete, the one at start[count] is open. False if these are too many. */
+__attribute__((always_inline)) static inline bool
+cut_at_slashes(struct levels *out, uint32_t *count, uint32_t at, uint64_t slashes)
 {
-    struct hash_keys keys = keys_from(key);
-    uint64_t whole = topic.size < 8 ? load_short(topic) : 0;
-    for (uint32_t i = 0; i < out->count; i++) {
-        uint32_t start = out->start[i], size = out->size[i];
-        if (size > 8) {
-            const uint8_t *level = topic.data + start;
-            out->hash[i] = size > 16 ? XXH3_64bits_withSeed(level, size, keys.first)
-                                     : hash_16(load_u64(level), load_u64(level + size - 8), size, keys);
-            continue;
-        }
-        out->hash[i] = hash_8(load_level(topic, whole, start, size), size, keys);
+    uint32_t n = *count, start = out->start[n];
+    if (n + (uint32_t)__builtin_popcountll(slashes) >= TOPIC_LEVELS_MAX) {
+        return false;
     }
+    for (; slashes != 0; slashes &= slashes - 1) {
+        uint32_t slash = at + (uint32_t)__builtin_ctzll(slashes);
+        out->size[n++] = (uint16_t)(slash - start);
+        start = slash + 1;
+        out->start[n] = (uint16_t)start;
+    }
+    *count = n;
+    return true;
 }
 
 /* Slashes among at most 64 bytes by two overlapping loads: a byte seen twice sets the same bit twice. */
@@ -202,7 +217,7 @@ slashes_below_32(const uint8_t *p, uint32_t size)
     return slashes;
 }
 
-__attribute__((target("avx2,bmi,bmi2"))) static inline uint64_t
+__attribute__((target("avx2,bmi,bmi2,popcnt"))) static inline uint64_t
 slashes_32_avx2(const uint8_t *p)
 {
     __m256i v = _mm256_loadu_si256((const __m256i *)p);
@@ -210,13 +225,13 @@ slashes_32_avx2(const uint8_t *p)
 }
 
 /* One text for both instruction sets: `slashes_of_32` is what differs. */
-#define SPLIT_BODY(slashes_of_32)                                                                                    \
+#define CUT_BODY(slashes_of_32)                                                                                      \
     uint32_t count = 0, at = 0;                                                                                      \
+    out->count = 0;                                                                                                  \
     out->start[0] = 0;                                                                                               \
     for (; topic.size - at > SCAN_BYTES; at += SCAN_BYTES) {                                                         \
         const uint8_t *p = topic.data + at;                                                                          \
         if (!cut_at_slashes(out, &count, at, slashes_of_32(p) | slashes_of_32(p + 32) << 32)) {                      \
-            out->count = 0;                                                                                          \
             return;                                                                                                  \
         }                                                                                                            \
     }                                                                                                                \
@@ -230,41 +245,47 @@ slashes_32_avx2(const uint8_t *p)
     } else {                                                                                                         \
         slashes = slashes_below_32(topic.data, left);                                                                \
     }                                                                                                                \
-    if (!cut_at_slashes(out, &count, at, slashes)) {                                                                 \
-        out->count = 0;                                                                                              \
-        return;                                                                                                      \
-    }                                                                                                                \
-    out->size[count] = (uint16_t)(topic.size - out->start[count]);                                                   \
-    out->count = count + 1;                                                                                          \
-    hash_levels(topic, key, out)
+    if (cut_at_slashes(out, &count, at, slashes)) {                                                                  \
+        out->size[count] = (uint16_t)(topic.size - out->start[count]);                                               \
+        out->count = count + 1;                                                                                      \
+    }
 
 static void
-split_sse2(struct bytes topic, uint64_t key, struct levels *out)
+cut_sse2(struct bytes topic, struct levels *out)
 {
-    SPLIT_BODY(slashes_32);
+    CUT_BODY(slashes_32)
 }
 
-__attribute__((target("avx2,bmi,bmi2"))) static void
-split_avx2(struct bytes topic, uint64_t key, struct levels *out)
+__attribute__((target("avx2,bmi,bmi2,popcnt"))) static void
+cut_avx2(struct bytes topic, struct levels *out)
 {
-    SPLIT_BODY(slashes_32_avx2);
+    CUT_BODY(slashes_32_avx2)
 }
 
 #endif
 
-static void (*split)(struct bytes topic, uint64_t key, struct levels *out) = levels_split_portable;
+static void (*cut)(struct bytes topic, struct levels *out) = cut_portable;
 
 void
 levels_init(void)
 {
 #if LEVELS_X86
     __builtin_cpu_init();
-    split = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? split_avx2 : split_sse2;
+    bool newer = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+    cut = newer ? cut_avx2 : cut_sse2;
 #endif
 }
 
 void
-levels_split(struct bytes topic, uint64_t key, struct levels *out)
+levels_cut(struct bytes topic, struct levels *out)
 {
-    split(topic, key, out);
+    cut(topic, out);
+}
+
+void
+levels_split(struct bytes topic, const struct levels_key *key, struct levels *out)
+{
+    cut(topic, out);
+    out->sums[0] = 0;
+    levels_hash(topic, key, 0, out->count, out);
 }

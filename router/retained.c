@@ -32,7 +32,8 @@ struct retained {
     struct budget_account *account;
     struct retained_limits limits;
     uint64_t count, bytes;
-    uint64_t level_key, path_key;
+    struct levels_key level_key;
+    uint64_t path_key;
     struct node *sweep_at; /* pinned; or the root: start anew */
     uint32_t walk_count;
     struct node root; /* last: its level is empty, and clang wants it so */
@@ -100,7 +101,7 @@ node_get(const struct retained *store, struct bytes topic, const struct levels *
 {
     struct node path = {.key = store->root.key};
     for (uint32_t i = 0; i < levels->count; i++) {
-        path.key = child_key(store, &path, levels->hash[i]);
+        path.key = child_key(store, &path, levels_hash_of(levels, i));
     }
     struct filter_probe probe = filter_slots_probe(filter_table_slots(&store->nodes), path.key);
     for (struct node *node; (node = filter_probe_next(&probe)) != NULL;) {
@@ -167,9 +168,9 @@ node_make(struct retained *store, struct bytes topic, const struct levels *level
     node = &store->root;
     for (uint32_t i = 0; i < levels->count; i++) {
         struct bytes level = level_of(topic, levels, i);
-        struct node *child = child_get(store, node, level, levels->hash[i]);
+        struct node *child = child_get(store, node, level, levels_hash_of(levels, i));
         if (child == NULL) {
-            child = child_add(store, node, level, levels->hash[i]);
+            child = child_add(store, node, level, levels_hash_of(levels, i));
         }
         if (child == NULL) {
             prune(store, node);
@@ -209,7 +210,9 @@ retained_init(struct budget_account *account, const struct retained_limits *limi
     store->account = account;
     store->limits = limits != NULL ? *limits : (struct retained_limits){0};
     store->sweep_at = &store->root;
-    memcpy(&store->level_key, secret, 8);
+    uint64_t level_secret;
+    memcpy(&level_secret, secret, sizeof level_secret);
+    store->level_key = levels_key_from(level_secret);
     memcpy(&store->path_key, secret + 8, 8);
     memcpy(&store->root.key, secret + 16, 8);
     store->path_key |= 1;
@@ -269,7 +272,7 @@ retained_set(struct retained *store, struct message **messagep)
 
     struct bytes topic = message_topic(message);
     struct levels levels;
-    levels_split(topic, store->level_key, &levels);
+    levels_split(topic, &store->level_key, &levels);
     if (levels.count == 0) {
         return -ENOSPC;
     }
@@ -298,7 +301,7 @@ static struct node *
 topic_node(struct retained *store, struct bytes topic)
 {
     struct levels levels;
-    levels_split(topic, store->level_key, &levels);
+    levels_split(topic, &store->level_key, &levels);
     return levels.count == 0 ? NULL : node_get(store, topic, &levels);
 }
 
@@ -345,7 +348,7 @@ struct retained_walk *
 retained_walk_begin(struct retained *store, struct bytes filter)
 {
     struct levels levels;
-    levels_split(filter, store->level_key, &levels);
+    levels_split(filter, &store->level_key, &levels);
     struct retained_walk *walk = malloc(sizeof *walk + levels.count * sizeof walk->levels[0] + filter.size);
     if (walk == NULL) {
         return NULL;
@@ -357,7 +360,7 @@ retained_walk_begin(struct retained *store, struct bytes filter)
     for (uint32_t i = 0; i < levels.count; i++) {
         struct bytes level = level_of(filter, &levels, i);
         bool single = level.size == 1;
-        walk->levels[i] = (struct pattern_level){levels.hash[i], levels.start[i], levels.size[i], single && level.data[0] == '+'};
+        walk->levels[i] = (struct pattern_level){levels_hash_of(&levels, i), levels.start[i], levels.size[i], single && level.data[0] == '+'};
         walk->open = single && level.data[0] == '#';
     }
     walk->level_count -= walk->open;
@@ -495,6 +498,22 @@ retained_sweep(struct retained *store, uint64_t now_ms, uint32_t budget)
 
 /* ------------------------------------------------------------------------------------------------------------------- check */
 
+/* The hash of a node's level, at its place in the topic. */
+static uint64_t
+level_hash(const struct retained *store, const struct node *node)
+{
+    struct levels levels;
+    uint32_t place = 0;
+    for (const struct node *above = node->parent; above != &store->root; above = above->parent) {
+        place++;
+    }
+    levels.start[place] = 0;
+    levels.size[place] = node->size;
+    levels.sums[place] = 0;
+    levels_hash(bytes_of(node->level, node->size), &store->level_key, place, place + 1, &levels);
+    return levels.sums[place + 1];
+}
+
 static void
 check_node(const struct retained *store, const struct node *node)
 {
@@ -503,10 +522,9 @@ check_node(const struct retained *store, const struct node *node)
     for (const struct node *child = node->child; child != NULL; previous = child, child = child->next) {
         assert(child->parent == node && child->previous == previous);
     }
-    struct levels level;
-    levels_split(bytes_of(node->level, node->size), store->level_key, &level);
-    assert(level.count == 1 && node->key == child_key(store, node->parent, level.hash[0]));
-    assert(child_get(store, node->parent, bytes_of(node->level, node->size), level.hash[0]) == node);
+    uint64_t hash = level_hash(store, node);
+    assert(node->key == child_key(store, node->parent, hash));
+    assert(child_get(store, node->parent, bytes_of(node->level, node->size), hash) == node);
 }
 
 void

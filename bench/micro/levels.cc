@@ -41,15 +41,17 @@ name_of(benchmark::State &state)
     return i < 3 ? names[i] : deepest_name();
 }
 
-template <void (*SPLIT)(struct bytes, std::uint64_t, struct levels *)>
+template <void (*SPLIT)(struct bytes, const struct levels_key *, struct levels *)>
 void
 split(benchmark::State &state)
 {
     levels_init();
     std::string name = name_of(state);
+    struct bytes bytes = micro_text(name.c_str());
+    struct levels_key key = levels_key_from(42);
     struct levels out;
     for (auto _ : state) {
-        SPLIT(micro_text(name.c_str()), 42, &out);
+        SPLIT(bytes, &key, &out);
         benchmark::ClobberMemory();
     }
     micro_require(out.count > 1, "a name of ours has no levels");

@@ -7,9 +7,10 @@
 
 #include "router/levels.h"
 
+#include <stdio.h>
 #include <sys/mman.h>
 
-#define KEY 0x1234567890abcdefu
+static struct levels_key key;
 #define PAGE 4096u
 #define PAGES 17u
 
@@ -27,6 +28,7 @@ map_pages(void **state)
     page_start = map + PAGE;
     page_end = page_start + PAGE * PAGES;
     levels_init();
+    key = levels_key_from(0x1234567890abcdefu);
     return 0;
 }
 
@@ -54,13 +56,13 @@ assert_twins(struct bytes topic)
 {
     struct levels simd, plain;
     memset(&simd, 0xaa, sizeof simd);
-    levels_split(topic, KEY, &simd);
-    levels_split_portable(topic, KEY, &plain);
+    levels_split(topic, &key, &simd);
+    levels_split_portable(topic, &key, &plain);
     assert_int_equal(simd.count, plain.count);
     for (uint32_t i = 0; i < plain.count; i++) {
         assert_int_equal(simd.start[i], plain.start[i]);
         assert_int_equal(simd.size[i], plain.size[i]);
-        assert_true(simd.hash[i] == plain.hash[i]);
+        assert_true(simd.sums[i + 1] == plain.sums[i + 1]);
     }
 }
 
@@ -83,7 +85,7 @@ split_cuts_at_every_slash(void **state)
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         struct levels levels;
-        levels_split(at_page_end(rows[r].topic), KEY, &levels);
+        levels_split(at_page_end(rows[r].topic), &key, &levels);
         assert_int_equal(levels.count, rows[r].count);
         uint32_t start = 0;
         for (uint32_t i = 0; i < levels.count; i++) {
@@ -128,7 +130,7 @@ a_topic_of_more_than_the_maximum_of_levels_gives_none(void **state)
     struct levels levels;
     for (uint32_t slashes = TOPIC_LEVELS_MAX - 2; slashes < TOPIC_LEVELS_MAX + 2; slashes++) {
         memset(page_start, '/', slashes);
-        levels_split(bytes_of(page_start, slashes), KEY, &levels);
+        levels_split(bytes_of(page_start, slashes), &key, &levels);
         assert_int_equal(levels.count, slashes < TOPIC_LEVELS_MAX ? slashes + 1 : 0);
         assert_twins(bytes_of(page_start, slashes));
     }
@@ -137,23 +139,45 @@ a_topic_of_more_than_the_maximum_of_levels_gives_none(void **state)
 }
 
 static void
-equal_levels_have_equal_hashes_wherever_they_stand(void **state)
+equal_levels_have_equal_hashes_at_equal_places_only(void **state)
 {
     (void)state;
     for (uint32_t size = 0; size < 40; size++) {
-        char text[256];
-        uint32_t n = 0;
-        for (uint32_t i = 0; i < 3; i++) {
-            for (uint32_t j = 0; j < size; j++) {
-                text[n++] = (char)('a' + j % 26);
-            }
-            text[n++] = '/';
+        /* One level three times, behind a short first level and behind a long one. */
+        char level[64], text[256];
+        memset(level, 'a' + (int)(size % 26), size);
+        level[size] = 0;
+        struct levels levels[2];
+        for (uint32_t i = 0; i < 2; i++) {
+            int end = snprintf(text, sizeof text, "%s/%s/%s/%s", i == 0 ? "x" : "a longer one", level, level, level);
+            assert_in_range(end, 4, sizeof text - 1);
+            levels_split(at_page_end(text), &key, &levels[i]);
+            assert_int_equal(levels[i].count, 4);
         }
-        text[n - 1] = 0;
-        struct levels levels;
-        levels_split(at_page_end(text), KEY, &levels);
-        assert_int_equal(levels.count, 3);
-        assert_true(levels.hash[0] == levels.hash[1] && levels.hash[1] == levels.hash[2]);
+        for (uint32_t i = 1; i < 4; i++) {
+            assert_true(levels_hash_of(&levels[0], i) == levels_hash_of(&levels[1], i));
+            assert_true(i == 1 || levels_hash_of(&levels[0], i) != levels_hash_of(&levels[0], i - 1));
+        }
+        assert_true(levels_hash_of(&levels[0], 0) != levels_hash_of(&levels[1], 0));
+    }
+}
+
+static void
+hashing_in_steps_equals_hashing_at_once(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"a", "a//b/", "site/12/dev/345/sensor/temp", "a level of more than sixteen bytes/b/nine bytes/"};
+    for (size_t t = 0; t < sizeof topics / sizeof topics[0]; t++) {
+        struct bytes topic = at_page_end(topics[t]);
+        struct levels once, steps;
+        levels_split(topic, &key, &once);
+        levels_cut(topic, &steps);
+        assert_int_equal(steps.count, once.count);
+        steps.sums[0] = 0;
+        for (uint32_t i = 0; i < steps.count; i++) {
+            levels_hash(topic, &key, i, i + 1, &steps);
+            assert_true(steps.sums[i + 1] == once.sums[i + 1]);
+        }
     }
 }
 
@@ -162,6 +186,7 @@ hashes_depend_on_bytes_size_and_key(void **state)
 {
     (void)state;
     /* Levels of 'x' alone, of all sizes: no two may be equal, with either key. */
+    struct levels_key other = levels_key_from(0x1234567890abcdf0u);
     struct levels levels[2];
     uint64_t seen[80];
     uint32_t count = 0;
@@ -169,10 +194,10 @@ hashes_depend_on_bytes_size_and_key(void **state)
     for (uint32_t size = 0; size < 40; size++) {
         memset(text, 'x', size);
         text[size] = 0;
-        levels_split(at_page_end(text), KEY, &levels[0]);
-        levels_split(at_page_end(text), KEY + 1, &levels[1]);
-        seen[count++] = levels[0].hash[0];
-        seen[count++] = levels[1].hash[0];
+        levels_split(at_page_end(text), &key, &levels[0]);
+        levels_split(at_page_end(text), &other, &levels[1]);
+        seen[count++] = levels_hash_of(&levels[0], 0);
+        seen[count++] = levels_hash_of(&levels[1], 0);
     }
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t j = 0; j < i; j++) {
@@ -189,7 +214,8 @@ main(void)
         cmocka_unit_test(simd_equals_portable_and_reads_nothing_outside),
         cmocka_unit_test(the_longest_topic_is_cut_too),
         cmocka_unit_test(a_topic_of_more_than_the_maximum_of_levels_gives_none),
-        cmocka_unit_test(equal_levels_have_equal_hashes_wherever_they_stand),
+        cmocka_unit_test(equal_levels_have_equal_hashes_at_equal_places_only),
+        cmocka_unit_test(hashing_in_steps_equals_hashing_at_once),
         cmocka_unit_test(hashes_depend_on_bytes_size_and_key),
     };
     return cmocka_run_group_tests(tests, map_pages, NULL);
