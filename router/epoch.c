@@ -16,7 +16,7 @@
 
 struct entry {
     void *memory;
-    void (*release)(void *);
+    epoch_release *release;
     uint64_t stamp;
 };
 
@@ -97,8 +97,15 @@ chunk_with_room(struct epoch *epoch)
     return chunk;
 }
 
+static void
+release_to_heap(struct epoch *epoch, void *memory)
+{
+    (void)epoch;
+    free(memory);
+}
+
 void
-epoch_retire(struct epoch *epoch, void *memory, void (*release)(void *))
+epoch_retire(struct epoch *epoch, void *memory, epoch_release *release)
 {
     struct epoch_retired *chunk = chunk_with_room(epoch);
     if (chunk == NULL) {
@@ -108,7 +115,7 @@ epoch_retire(struct epoch *epoch, void *memory, void (*release)(void *))
 
     /* Release: a shard that sees the new number sees the unlinking too. */
     uint64_t stamp = atomic_fetch_add_explicit(&epoch->current, 1, memory_order_release);
-    chunk->entries[chunk->end++] = (struct entry){memory, release != NULL ? release : free, stamp};
+    chunk->entries[chunk->end++] = (struct entry){memory, release != NULL ? release : release_to_heap, stamp};
     epoch->waiting_count++;
 }
 
@@ -143,7 +150,7 @@ release_oldest(struct epoch *epoch, uint64_t before)
         free(chunk);
     }
     epoch->waiting_count--;
-    entry.release(entry.memory);
+    entry.release(epoch, entry.memory);
     return true;
 }
 

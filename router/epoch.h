@@ -39,8 +39,11 @@ void epoch_online(struct epoch *epoch, unsigned shard);
 void epoch_quiescent(struct epoch *epoch, unsigned shard);
 void epoch_offline(struct epoch *epoch, unsigned shard);
 
+/* Gives up memory that nobody can see any more. Called under the writer's lock, by epoch_reclaim() or epoch_fini() of the epoch that it was handed to. */
+typedef void epoch_release(struct epoch *epoch, void *memory);
+
 /* Hands over `memory`, already unlinked, to be given to `release` (NULL: free) when nobody can see it any more. */
-void epoch_retire(struct epoch *epoch, void *memory, void (*release)(void *));
+void epoch_retire(struct epoch *epoch, void *memory, epoch_release *release);
 /* Frees what can be freed now, oldest first, at most EPOCH_RECLAIM_MAX. */
 void epoch_reclaim(struct epoch *epoch);
 

@@ -3,9 +3,11 @@
  *
  *   struct filter | filter text | share name
  *
+ * A match reads one of these anywhere in memory: so with a filter text of up to 32 bytes it is one cache line (filter_arena.h).
+ *
  * Entries with one filter text and different share names form a list; its head is what the tables and the trie hold.
  *
- * Threads  readers read key, shards, next, id, sizes and text; the writer's part is for the holder of the index's mutex.
+ * Threads  readers follow what is published; changes are for the holder of the index's mutex.
  */
 #ifndef TIDEWIRE_ROUTER_FILTER_ENTRY_H
 #define TIDEWIRE_ROUTER_FILTER_ENTRY_H
@@ -16,14 +18,14 @@ struct filter {
     uint64_t key; /* must be first: filter_table.h T1; 0 in a trie */
     _Atomic uint64_t shards;
     _Atomic(struct filter *) next;
-    union {
-        struct filter *previous;    /* in the list; NULL: the head */
-        struct filter_index *index; /* once retired: to give the id back to */
-    } writer;
     uint32_t id;
     uint16_t size, group_size;
     uint8_t text[];
 };
+
+/* Text that lies in one cache line with the rest. */
+#define FILTER_LINE_TEXT 32u
+_Static_assert(sizeof(struct filter) + FILTER_LINE_TEXT == 64, "and no more");
 
 static inline struct bytes
 filter_text(const struct filter *filter)

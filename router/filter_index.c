@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -151,15 +152,19 @@ filter_free(struct filter_index *index, struct filter *f)
     filter_arena_give(&index->arena, f, sizeof *f + f->size + f->group_size);
 }
 
-/* Called by the epoch, under the mutex: nobody can see the filter any more, nor its id (F1). */
+/* Under the mutex: nobody can see the filter any more, nor its id (F1). */
 static void
-filter_release(void *memory)
+filter_give(struct filter_index *index, struct filter *f)
 {
-    struct filter *f = memory;
-    struct filter_index *index = f->writer.index;
     atomic_store_explicit(id_slot(index, f->id), (uintptr_t)index->id_free << 1 | 1, memory_order_relaxed);
     index->id_free = f->id;
     filter_free(index, f);
+}
+
+static void
+filter_release(struct epoch *epoch, void *f)
+{
+    filter_give((struct filter_index *)((uint8_t *)epoch - offsetof(struct filter_index, epoch)), f);
 }
 
 static struct filter *
@@ -505,12 +510,7 @@ add_to_list(struct filter *head, struct filter *f)
     if (count > FILTER_GROUPS_MAX) {
         return -ENOSPC;
     }
-    struct filter *next = atomic_load_explicit(&head->next, memory_order_relaxed);
-    f->writer.previous = head;
-    atomic_store_explicit(&f->next, next, memory_order_relaxed);
-    if (next != NULL) {
-        next->writer.previous = f;
-    }
+    atomic_store_explicit(&f->next, atomic_load_explicit(&head->next, memory_order_relaxed), memory_order_relaxed);
     /* Release pairs with filter_found_add(). */
     atomic_store_explicit(&head->next, f, memory_order_release);
     return 0;
@@ -547,7 +547,6 @@ filter_make(struct filter_index *index, const struct plan *plan, uint64_t shards
     f->key = plan->wildcard && !plan->shaped ? 0 : plan->key;
     atomic_init(&f->shards, shards);
     atomic_init(&f->next, NULL);
-    f->writer.previous = NULL;
     f->size = (uint16_t)plan->text.size;
     f->group_size = (uint16_t)plan->group.size;
     memcpy(f->text, plan->text.data, plan->text.size);
@@ -573,8 +572,7 @@ filter_create(struct filter_index *index, const struct plan *plan, struct place 
     id_take(index, f); /* before anybody can find it */
     int error = place_add(index, plan, place, f);
     if (error != 0) {
-        f->writer.index = index;
-        filter_release(f);
+        filter_give(index, f);
         return error;
     }
     index->counts.filters++;
@@ -669,6 +667,13 @@ remove_from_tuples(struct filter_index *index, const struct plan *plan, struct p
 }
 
 static void
+trie_release(struct epoch *epoch, void *trie)
+{
+    (void)epoch;
+    filter_trie_close(trie);
+}
+
+static void
 remove_from_trie(struct filter_index *index, const struct plan *plan, struct place *place)
 {
     struct filter_trie *trie = place->first->trie;
@@ -685,14 +690,13 @@ remove_from_trie(struct filter_index *index, const struct plan *plan, struct pla
         first->trie = NULL;
     }
     first_publish(index, plan->root, place->first, first);
-    epoch_retire(&index->epoch, trie, filter_trie_close);
+    epoch_retire(&index->epoch, trie, trie_release);
 }
 
 /* `next` takes the head's place. */
 static void
 replace_head(struct filter_index *index, const struct plan *plan, struct place *place, struct filter *head, struct filter *next)
 {
-    next->writer.previous = NULL;
     if (place->in_trie) {
         filter_trie_replace(place->first->trie, plan->text, &plan->levels, next);
     } else {
@@ -700,16 +704,24 @@ replace_head(struct filter_index *index, const struct plan *plan, struct place *
     }
 }
 
+/* Which one of a list points at `f`, not its head. */
+static struct filter *
+previous_of(struct filter *head, const struct filter *f)
+{
+    struct filter *previous = head;
+    for (struct filter *at; (at = atomic_load_explicit(&previous->next, memory_order_relaxed)) != f; previous = at) {
+        assert(at != NULL);
+    }
+    return previous;
+}
+
 static void
 place_remove(struct filter_index *index, const struct plan *plan, struct place *place, struct filter *f)
 {
-    struct filter *previous = f->writer.previous, *next = atomic_load_explicit(&f->next, memory_order_relaxed);
-    if (previous != NULL) {
+    struct filter *next = atomic_load_explicit(&f->next, memory_order_relaxed);
+    if (f != place->head) {
         /* Release, as every link that a reader may follow. */
-        atomic_store_explicit(&previous->next, next, memory_order_release);
-        if (next != NULL) {
-            next->writer.previous = previous;
-        }
+        atomic_store_explicit(&previous_of(place->head, f)->next, next, memory_order_release);
     } else if (next != NULL) {
         replace_head(index, plan, place, f, next);
     } else if (place->in_trie) {
@@ -742,7 +754,6 @@ remove_locked(struct filter_index *index, unsigned shard, struct filter *f)
     index->counts.filters--;
     index->counts.wildcard_filters -= plan.wildcard;
     index->counts.trie_filters -= place.in_trie;
-    f->writer.index = index;
     epoch_retire(&index->epoch, f, filter_release);
 }
 
@@ -891,7 +902,9 @@ static inline void
 candidate_add(struct search *s, const struct filter *f, const struct target *target)
 {
     __builtin_prefetch(f);
-    __builtin_prefetch((const uint8_t *)f + 64);
+    if (s->topic.size > FILTER_LINE_TEXT) {
+        __builtin_prefetch((const uint8_t *)f + FILTER_ARENA_LINE); /* a guess: the filter may be shorter, or longer */
+    }
     if (s->candidate_count == TARGETS_MAX) {
         candidates_verify(s);
     }
@@ -1059,17 +1072,16 @@ struct census {
     struct filter_counts counts;
 };
 
-/* A list of filters of one text: linked both ways, groups different, each known by its id (F1). */
+/* A list of filters of one text: groups different, each known by its id (F1). */
 static void
 check_list(struct census *census, const struct filter *head, bool in_trie)
 {
-    const struct filter *previous = NULL;
     uint32_t count = 0;
-    for (const struct filter *f = head; f != NULL; previous = f, f = atomic_load(&f->next)) {
+    for (const struct filter *f = head; f != NULL; f = atomic_load(&f->next)) {
         struct plan plan;
         bool possible = plan_make(census->index, filter_text(f), filter_group(f), &plan);
         assert(possible && ++count <= FILTER_GROUPS_MAX); /* F4 */
-        assert(f->writer.previous == previous && bytes_equal(filter_text(f), filter_text(head)));
+        assert(bytes_equal(filter_text(f), filter_text(head)));
         assert(atomic_load(&f->shards) != 0);
         assert(f->key == (plan.wildcard && !plan.shaped ? 0 : plan.key));
         assert(filter_by_id(census->index, f->id) == f);

@@ -35,7 +35,7 @@
 #define FILTER_TRIE_MAX 4096
 /* And their levels together, where no two share one: few deep filters may cost as much as many short ones. */
 #define FILTER_TRIE_NODES_MAX 32768
-/* Different share names for one topic filter; each is a result of its own for every publish, and a step for each add. */
+/* Different share names for one topic filter; each is a result of its own for every publish, and a step for each add and remove. */
 #define FILTER_GROUPS_MAX 1024
 
 struct filter_index;

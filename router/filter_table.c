@@ -91,15 +91,21 @@ slots_make(uint64_t bucket_count)
 }
 
 static void
-slots_release(void *memory)
+slots_free(struct filter_slots *slots)
 {
-    struct filter_slots *slots = memory;
     if (slots->mapped_size > 0) {
         filter_pages_unmap(slots->buckets, slots->mapped_size);
     } else {
         free(slots->buckets);
     }
     free(slots);
+}
+
+static void
+slots_release(struct epoch *epoch, void *slots)
+{
+    (void)epoch;
+    slots_free(slots);
 }
 
 static uint64_t
@@ -197,7 +203,7 @@ copy_some(struct filter_table *table, uint64_t count)
     if (table->epoch != NULL) {
         epoch_retire(table->epoch, older, slots_release);
     } else {
-        slots_release(older);
+        slots_free(older);
     }
 }
 
@@ -236,9 +242,9 @@ filter_table_fini(struct filter_table *table)
 {
     struct filter_slots *slots = own_slots(table);
     if (own_older(slots) != NULL) {
-        slots_release(own_older(slots));
+        slots_free(own_older(slots));
     }
-    slots_release(slots);
+    slots_free(slots);
     atomic_store_explicit(&table->slots, NULL, memory_order_relaxed);
 }
 

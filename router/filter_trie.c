@@ -169,9 +169,8 @@ filter_trie_open(struct epoch *epoch, uint64_t key)
 }
 
 void
-filter_trie_close(void *memory)
+filter_trie_close(struct filter_trie *trie)
 {
-    struct filter_trie *trie = memory;
     for (uint64_t i = 0; i < filter_table_slot_count(&trie->children); i++) {
         free(filter_table_at(&trie->children, i));
     }

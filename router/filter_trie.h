@@ -25,8 +25,7 @@ struct filter_trie;
 
 /* `key`: secret of the path hashes. NULL when out of memory. */
 struct filter_trie *filter_trie_open(struct epoch *epoch, uint64_t key);
-/* A release function for epoch_retire(). */
-void filter_trie_close(void *trie);
+void filter_trie_close(struct filter_trie *trie);
 
 /* The head of the list for a filter text, or NULL. `levels` are the filter's. */
 struct filter *filter_trie_get(const struct filter_trie *trie, struct bytes filter, const struct levels *levels);

@@ -15,8 +15,9 @@ static unsigned released[1024];
 static unsigned released_count;
 
 static void
-note_release(void *memory)
+note_release(struct epoch *epoch, void *memory)
 {
+    (void)epoch;
     released[released_count++] = *(unsigned *)memory;
     free(memory);
 }
@@ -151,8 +152,9 @@ static _Atomic(struct box *) shared_box;
 static atomic_bool stop;
 
 static void
-spoil(void *memory)
+spoil(struct epoch *epoch, void *memory)
 {
+    (void)epoch;
     struct box *box = memory;
     box->a = 1;
     box->b = 2;
