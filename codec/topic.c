@@ -41,33 +41,59 @@ count_slashes(__m128i block)
     return _mm_sad_epu8(ones, zero);
 }
 
-/* '+', '#' and '/' are never part of a longer UTF-8 character, so bytes can be compared before the UTF-8 is known good. */
-static struct name_scan
-scan_sse2(struct bytes name)
+/* What has been seen of a name so far. */
+struct scan_sums {
+    __m128i forbidden, slashes, all;
+};
+
+static inline void
+scan_block(struct scan_sums *sums, __m128i block, __m128i counted)
 {
-    __m128i forbidden = _mm_setzero_si128(), slashes = forbidden, all = forbidden;
-    uint32_t at = 0;
-    for (; name.size - at >= 16; at += 16) {
-        __m128i block = _mm_loadu_si128((const __m128i *)(name.data + at));
-        forbidden = _mm_or_si128(forbidden, forbidden_bytes(block));
-        slashes = _mm_add_epi64(slashes, count_slashes(block));
-        all = _mm_or_si128(all, block);
-    }
+    sums->forbidden = _mm_or_si128(sums->forbidden, forbidden_bytes(block));
+    sums->slashes = _mm_add_epi64(sums->slashes, count_slashes(_mm_and_si128(block, counted)));
+    sums->all = _mm_or_si128(sums->all, block);
+}
 
-    /* The rest, padded with zeros that do not count as U+0000. */
-    uint32_t left = name.size - at;
-    __m128i block = simd_load_tail(name.data + at, left);
-    uint32_t forbidden_left = (uint32_t)_mm_movemask_epi8(forbidden_bytes(block)) & ((1u << left) - 1);
-    slashes = _mm_add_epi64(slashes, count_slashes(block));
-    all = _mm_or_si128(all, block);
-
-    uint64_t count = (uint64_t)_mm_cvtsi128_si64(slashes) +
-                     (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(slashes, slashes));
+static inline struct name_scan
+scan_result(const struct scan_sums *sums, bool forbidden)
+{
+    __m128i slashes = sums->slashes;
+    uint64_t count = (uint64_t)_mm_cvtsi128_si64(slashes) + (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(slashes, slashes));
     return (struct name_scan){
         .levels = (uint32_t)count + 1,
-        .forbidden = (forbidden_left | (uint32_t)_mm_movemask_epi8(forbidden)) != 0,
-        .ascii = _mm_movemask_epi8(all) == 0,
+        .forbidden = forbidden,
+        .ascii = _mm_movemask_epi8(sums->all) == 0,
     };
+}
+
+/* Less than a block, padded with zeros that do not count as U+0000. */
+static inline struct name_scan
+scan_short(struct bytes name)
+{
+    struct scan_sums sums = {0};
+    scan_block(&sums, simd_load_tail(name.data, name.size), _mm_set1_epi8((char)0xff));
+    uint32_t forbidden = (uint32_t)_mm_movemask_epi8(sums.forbidden) & ((1u << name.size) - 1);
+    return scan_result(&sums, forbidden != 0);
+}
+
+/* '+', '#' and '/' are never part of a longer UTF-8 character, so bytes can be compared before the UTF-8 is known good. */
+static inline struct name_scan
+scan_sse2(struct bytes name)
+{
+    /* From `size` on: all ones for the last `size` bytes of a block. */
+    static const uint8_t last_bytes[32] = {[16] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    if (name.size < 16) {
+        return scan_short(name);
+    }
+    struct scan_sums sums = {0};
+    uint32_t at = 0;
+    for (; name.size - at >= 16; at += 16) {
+        scan_block(&sums, _mm_loadu_si128((const __m128i *)(name.data + at)), _mm_set1_epi8((char)0xff));
+    }
+    /* The rest, by a block that reaches back: what it sees again is not counted again. */
+    __m128i counted = _mm_loadu_si128((const __m128i *)(last_bytes + (name.size - at)));
+    scan_block(&sums, _mm_loadu_si128((const __m128i *)(name.data + name.size - 16)), counted);
+    return scan_result(&sums, _mm_movemask_epi8(sums.forbidden) != 0);
 }
 
 #define scan_name scan_sse2
