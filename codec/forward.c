@@ -1,5 +1,7 @@
 #include "codec/forward.h"
 
+#include <assert.h>
+
 /* Bytes of the property block without its length. */
 static uint32_t
 block_size(const struct forward *f)
@@ -33,41 +35,75 @@ forward_size(const struct forward *f, uint8_t version)
     return 1 + varint_size(body) + body;
 }
 
-static void
-write_properties(struct writer *w, const struct forward *f, uint32_t properties_size)
+/* What follows writes without looking at the room: forward_size() has counted every byte, and the asserts in forward_write() hold both to it. */
+static inline uint8_t *
+put_varint(uint8_t *at, uint32_t value)
 {
-    writer_varint(w, properties_size);
+    for (; value >= 128; value >>= 7) {
+        *at++ = (uint8_t)(value | 0x80);
+    }
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+static inline uint8_t *
+put_u16(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+    return at + 2;
+}
+
+static inline uint8_t *
+put_bytes(uint8_t *at, struct bytes b)
+{
+    if (b.size > 0) {
+        memcpy(at, b.data, b.size);
+    }
+    return at + b.size;
+}
+
+static uint8_t *
+put_properties(uint8_t *at, const struct forward *f, uint32_t size)
+{
+    at = put_varint(at, size);
     if (f->has_expiry) {
-        writer_u8(w, PROPERTY_MESSAGE_EXPIRY_INTERVAL);
-        writer_u32(w, f->expiry_s);
+        *at++ = PROPERTY_MESSAGE_EXPIRY_INTERVAL;
+        at = put_u16(at, f->expiry_s >> 16);
+        at = put_u16(at, f->expiry_s & UINT16_MAX);
     }
     if (f->topic_alias != 0) {
-        writer_u8(w, PROPERTY_TOPIC_ALIAS);
-        writer_u16(w, f->topic_alias);
+        *at++ = PROPERTY_TOPIC_ALIAS;
+        at = put_u16(at, f->topic_alias);
     }
     for (uint32_t i = 0; i < f->subscription_id_count; i++) {
-        writer_u8(w, PROPERTY_SUBSCRIPTION_IDENTIFIER);
-        writer_varint(w, f->subscription_ids[i]);
+        *at++ = PROPERTY_SUBSCRIPTION_IDENTIFIER;
+        at = put_varint(at, f->subscription_ids[i]);
     }
-    writer_put(w, f->properties);
+    return put_bytes(at, f->properties);
 }
 
 void
 forward_write(uint8_t *out, uint32_t size, const struct forward *f, uint8_t version)
 {
-    struct writer w = writer_of(out, size);
-    uint32_t properties_size = version == MQTT_VERSION_5 ? block_size(f) : 0;
+    const uint32_t properties_size = version == MQTT_VERSION_5 ? block_size(f) : 0;
+    const uint32_t body = body_size(f, version, properties_size);
+    assert(size == 1 + varint_size(body) + body);
 
-    writer_u8(&w, (uint8_t)(PACKET_PUBLISH << 4 | (f->dup ? 8 : 0) | f->qos << 1 | (f->retain ? 1 : 0)));
-    writer_varint(&w, body_size(f, version, properties_size));
-    writer_binary(&w, f->omit_topic ? bytes_of(NULL, 0) : f->topic);
+    const struct bytes topic = f->omit_topic ? bytes_of(NULL, 0) : f->topic;
+    uint8_t *at = out;
+    *at++ = (uint8_t)(PACKET_PUBLISH << 4 | (f->dup ? 8 : 0) | f->qos << 1 | (f->retain ? 1 : 0));
+    at = put_varint(at, body);
+    at = put_u16(at, topic.size);
+    at = put_bytes(at, topic);
     if (f->qos > 0) {
-        writer_u16(&w, f->packet_id);
+        at = put_u16(at, f->packet_id);
     }
     if (version == MQTT_VERSION_5) {
-        write_properties(&w, f, properties_size);
+        at = put_properties(at, f, properties_size);
     }
-    writer_put(&w, f->payload);
+    at = put_bytes(at, f->payload);
+    assert(at == out + size);
 }
 
 static bool
