@@ -1,22 +1,5 @@
 #include "codec/bytes.h"
 
-uint8_t
-reader_u8(struct reader *r)
-{
-    if (r->failed || r->at == r->end) {
-        r->failed = true;
-        return 0;
-    }
-    return *r->at++;
-}
-
-uint16_t
-reader_u16(struct reader *r)
-{
-    struct bytes b = reader_take(r, 2);
-    return r->failed ? 0 : (uint16_t)(b.data[0] << 8 | b.data[1]);
-}
-
 uint32_t
 reader_u32(struct reader *r)
 {
@@ -45,24 +28,6 @@ reader_varint(struct reader *r)
     }
     r->failed = true;
     return 0;
-}
-
-struct bytes
-reader_take(struct reader *r, uint32_t size)
-{
-    if (r->failed || size > reader_left(r)) {
-        r->failed = true;
-        return (struct bytes){NULL, 0};
-    }
-    struct bytes taken = {r->at, size};
-    r->at += size;
-    return taken;
-}
-
-struct bytes
-reader_binary(struct reader *r)
-{
-    return reader_take(r, reader_u16(r));
 }
 
 struct bytes

@@ -63,9 +63,45 @@ reader_left(const struct reader *r)
     return (uint32_t)(r->end - r->at);
 }
 
-/* Each read returns 0 (or empty bytes) and sets `failed` when too few bytes are left. Integers are big-endian. */
-uint8_t reader_u8(struct reader *r);
-uint16_t reader_u16(struct reader *r);
+/* Each read returns 0 (or empty bytes) and sets `failed` when too few bytes are left. Integers are big-endian. Inline: a packet is made of a dozen of them. */
+
+/* `size` raw bytes, borrowed from the input. */
+static inline struct bytes
+reader_take(struct reader *r, uint32_t size)
+{
+    if (r->failed || size > reader_left(r)) {
+        r->failed = true;
+        return (struct bytes){NULL, 0};
+    }
+    struct bytes taken = {r->at, size};
+    r->at += size;
+    return taken;
+}
+
+static inline uint8_t
+reader_u8(struct reader *r)
+{
+    if (r->failed || r->at == r->end) {
+        r->failed = true;
+        return 0;
+    }
+    return *r->at++;
+}
+
+static inline uint16_t
+reader_u16(struct reader *r)
+{
+    struct bytes b = reader_take(r, 2);
+    return r->failed ? 0 : (uint16_t)(b.data[0] << 8 | b.data[1]);
+}
+
+/* A two-byte length and that many bytes: Binary Data (MQTT5 1.5.6). */
+static inline struct bytes
+reader_binary(struct reader *r)
+{
+    return reader_take(r, reader_u16(r));
+}
+
 uint32_t reader_u32(struct reader *r);
 
 /*
@@ -73,12 +109,6 @@ uint32_t reader_u32(struct reader *r);
  * MQTT5 [MQTT-1.5.5-1].
  */
 uint32_t reader_varint(struct reader *r);
-
-/* `size` raw bytes, borrowed from the input. */
-struct bytes reader_take(struct reader *r, uint32_t size);
-
-/* A two-byte length and that many bytes: Binary Data (MQTT5 1.5.6). */
-struct bytes reader_binary(struct reader *r);
 
 /* As reader_binary, and the bytes are a well-formed UTF-8 Encoded String (utf8_check). */
 struct bytes reader_string(struct reader *r);

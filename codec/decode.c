@@ -452,8 +452,11 @@ decode_ack(const struct frame *frame, uint8_t version, struct ack *out)
     }
 
     uint8_t reason = read_packet_id(&r, &out->packet_id);
-    if (reason != REASON_SUCCESS || version != MQTT_VERSION_5 || r.at == r.end) {
-        return reason != REASON_SUCCESS ? reason : finish(&r);
+    if (reason != REASON_SUCCESS || r.at == r.end) {
+        return reason; /* the short form, as almost always */
+    }
+    if (version != MQTT_VERSION_5) {
+        return REASON_MALFORMED_PACKET;
     }
 
     /* Reason Code and properties may be left out from the end on. MQTT5 3.4.2.1, 3.4.2.2.1. */

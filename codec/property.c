@@ -85,7 +85,7 @@ repeats(uint8_t id, unsigned place)
 }
 
 /* The value of a property whose identifier has been read; strings are not looked into. */
-static void
+static inline void
 read_value(struct reader *r, uint8_t kind, struct property_item *out)
 {
     switch (kind) {
