@@ -12,25 +12,30 @@ enum {
     FLAG_DUP = 0x08,
 };
 
-static bool
-flags_are_allowed(uint8_t type, uint8_t flags)
-{
-    uint8_t qos = (flags & FLAG_QOS_MASK) >> FLAG_QOS_SHIFT;
-    switch (type) {
-    case PACKET_PUBLISH:
-        /* MQTT5 [MQTT-3.3.1-4], [MQTT-3.3.1-2]; MQTT3 the same numbers. */
-        return qos < 3 && !((flags & FLAG_DUP) && qos == 0);
-    case PACKET_PUBREL:
-    case PACKET_SUBSCRIBE:
-    case PACKET_UNSUBSCRIBE:
-        /* MQTT 3.1 (2.1.1) sets DUP when it sends one of these again; for later versions refuse_dup() refuses it. */
-        return (flags & ~FLAG_DUP) == 0x02;
-    default:
-        return flags == 0; /* MQTT5 [MQTT-2.1.3-1], MQTT3 [MQTT-2.2.2-1] */
-    }
-}
+#define FLAGS(f) (UINT16_C(1) << (f))
 
-/* DUP where flags_are_allowed() let it pass without knowing the version. MQTT5 [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]. */
+/* Which flags a type may have, as bits; none for type 0. MQTT5 [MQTT-2.1.3-1], MQTT3 [MQTT-2.2.2-1]. */
+static const uint16_t allowed_flags[16] = {
+    [PACKET_CONNECT] = FLAGS(0),
+    [PACKET_CONNACK] = FLAGS(0),
+    /* QoS 0 to 2, any RETAIN; DUP only with QoS 1 and 2. MQTT5 [MQTT-3.3.1-4], [MQTT-3.3.1-2]; MQTT3 the same numbers. */
+    [PACKET_PUBLISH] = FLAGS(0) | FLAGS(1) | FLAGS(2) | FLAGS(3) | FLAGS(4) | FLAGS(5) | FLAGS(10) | FLAGS(11) | FLAGS(12) | FLAGS(13),
+    [PACKET_PUBACK] = FLAGS(0),
+    [PACKET_PUBREC] = FLAGS(0),
+    /* MQTT 3.1 (2.1.1) sets DUP when it sends one of these again; for later versions refuse_dup() refuses it. */
+    [PACKET_PUBREL] = FLAGS(2) | FLAGS(2 | FLAG_DUP),
+    [PACKET_PUBCOMP] = FLAGS(0),
+    [PACKET_SUBSCRIBE] = FLAGS(2) | FLAGS(2 | FLAG_DUP),
+    [PACKET_SUBACK] = FLAGS(0),
+    [PACKET_UNSUBSCRIBE] = FLAGS(2) | FLAGS(2 | FLAG_DUP),
+    [PACKET_UNSUBACK] = FLAGS(0),
+    [PACKET_PINGREQ] = FLAGS(0),
+    [PACKET_PINGRESP] = FLAGS(0),
+    [PACKET_DISCONNECT] = FLAGS(0),
+    [PACKET_AUTH] = FLAGS(0),
+};
+
+/* DUP where allowed_flags let it pass without knowing the version. MQTT5 [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]. */
 static bool
 refuse_dup(const struct frame *frame, uint8_t version)
 {
@@ -44,6 +49,25 @@ frame_malformed(struct frame *out, uint8_t reason)
     return FRAME_MALFORMED;
 }
 
+/* Remaining Length, mostly one byte. By hand, because reader_varint() cannot tell an integer cut short from one that is wrong. */
+static inline enum frame_status
+read_remaining(struct bytes input, uint32_t *remaining, uint32_t *header_size)
+{
+    *remaining = 0;
+    for (uint32_t i = 1; i <= 4; i++) {
+        if (i == input.size) {
+            return FRAME_NEED_MORE;
+        }
+        uint8_t byte = input.data[i];
+        *remaining |= (uint32_t)(byte & 0x7f) << 7 * (i - 1);
+        if (byte < 0x80) {
+            *header_size = i + 1;
+            return byte == 0 && i > 1 ? FRAME_MALFORMED : FRAME_DONE; /* MQTT5 [MQTT-1.5.5-1] */
+        }
+    }
+    return FRAME_MALFORMED;
+}
+
 enum frame_status
 frame_read(struct bytes input, uint32_t size_max, struct frame *out)
 {
@@ -54,27 +78,14 @@ frame_read(struct bytes input, uint32_t size_max, struct frame *out)
 
     out->type = input.data[0] >> 4;
     out->flags = input.data[0] & 0x0f;
-    if (out->type == 0 || !flags_are_allowed(out->type, out->flags)) {
+    if ((allowed_flags[out->type] >> out->flags & 1) == 0) {
         return frame_malformed(out, REASON_MALFORMED_PACKET);
     }
 
-    /* By hand, because reader_varint() cannot tell an integer cut short from one that is wrong. */
-    uint32_t remaining = 0, header_size = 1;
-    for (unsigned shift = 0;; shift += 7) {
-        if (shift == 28) {
-            return frame_malformed(out, REASON_MALFORMED_PACKET);
-        }
-        if (header_size == input.size) {
-            return FRAME_NEED_MORE;
-        }
-        uint8_t byte = input.data[header_size++];
-        remaining |= (uint32_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            if (byte == 0 && shift > 0) {
-                return frame_malformed(out, REASON_MALFORMED_PACKET); /* MQTT5 [MQTT-1.5.5-1] */
-            }
-            break;
-        }
+    uint32_t remaining, header_size;
+    enum frame_status status = read_remaining(input, &remaining, &header_size);
+    if (status != FRAME_DONE) {
+        return status == FRAME_MALFORMED ? frame_malformed(out, REASON_MALFORMED_PACKET) : status;
     }
 
     out->size = header_size + remaining;
