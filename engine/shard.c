@@ -77,7 +77,7 @@ end_sessions(struct shard *shard)
     struct session *s;
     uint32_t bucket = 0;
     while ((s = session_table_first(&shard->session_table, &bucket)) != NULL) {
-        if (s->will != NULL) {
+        if (session_extra(s)->will != NULL) {
             session_drop_will(shard, s); /* nobody is left to receive it */
         }
         s->connection = NULL;
@@ -229,7 +229,7 @@ begin_stopping(struct shard *shard)
     for (struct connection *c = shard->all_connections; c != NULL; c = next) {
         next = c->next;
         /* A server that ends has not lost its clients: their wills stay unsaid. */
-        if (c->session != NULL && c->session->will != NULL) {
+        if (c->session != NULL && session_extra(c->session)->will != NULL) {
             session_drop_will(shard, c->session);
         }
         connection_close(shard, c, REASON_SERVER_SHUTTING_DOWN, NULL);

@@ -84,7 +84,6 @@ struct shard {
     struct connection *held_first, *held_last; /* do not read: see connection_hold() */
     struct session_table session_table;
     uint64_t session_serial;            /* the last session identity given */
-    uint64_t gather_stamp;
 
     struct match_cache *matches;
     struct subscribers subscribers;

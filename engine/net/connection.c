@@ -492,7 +492,7 @@ connection_sent(struct shard *shard, struct connection *c, int32_t result)
     } else if (c->state == CONNECTION_CLOSING) {
         finish_closing(shard, c);
     }
-    if (c->state == CONNECTION_CONNECTED && (c->session->queue_first != NULL || c->session->inflight.resend != NULL || c->session->replays != NULL)) {
+    if (c->state == CONNECTION_CONNECTED && session_wants_pump(c->session)) {
         session_pump(shard, c->session);
     }
 }

@@ -116,7 +116,13 @@ route_publish(struct shard *shard, struct connection *c, const struct frame *fra
 static void
 publish_qos2(struct shard *shard, struct connection *c, const struct frame *frame, const struct publish *publish)
 {
-    struct received *received = &c->session->received;
+    struct session_extra *extra = session_need_extra(shard, c->session);
+    if (extra == NULL) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        refuse_for_quota(shard, c, publish);
+        return;
+    }
+    struct received *received = &extra->received;
     if (received_has(received, publish->packet_id)) {
         /* MQTT5 [MQTT-4.3.3-10]: sent again; it was routed already. */
         send_ack(shard, c, PACKET_PUBREC, publish->packet_id, REASON_SUCCESS);
@@ -191,7 +197,7 @@ handle_ack(struct shard *shard, struct connection *c, const struct frame *frame)
         }
         break;
     case PACKET_PUBREL:
-        reason = received_remove(&c->session->received, ack.packet_id) ? REASON_SUCCESS : REASON_PACKET_IDENTIFIER_NOT_FOUND;
+        reason = c->session->extra != NULL && received_remove(&c->session->extra->received, ack.packet_id) ? REASON_SUCCESS : REASON_PACKET_IDENTIFIER_NOT_FOUND;
         send_ack(shard, c, PACKET_PUBCOMP, ack.packet_id, reason);
         break;
     default:

@@ -108,7 +108,7 @@ make_subscription(struct shard *shard, struct session *session, struct bytes tex
         return NULL;
     }
     stats_add(parsed->shared ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
-    if (!session_add_subscription(session, s)) {
+    if (!session_add_subscription(shard, session, s)) {
         if (!parsed->shared && subscribers_remove(&shard->subscribers, s) == 0) {
             filter_index_remove(shard->broker->filters, shard->number, s->filter_id);
         }
@@ -136,7 +136,7 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     if (!topic_filter_parse(text, shard->config->max_topic_levels, &parsed)) {
         return REASON_TOPIC_FILTER_INVALID;
     }
-    if (work->session->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {
+    if (session_extra(work->session)->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {
         stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);
         return REASON_QUOTA_EXCEEDED;
     }
@@ -167,16 +167,18 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
 static void
 finish_suback(struct shard *shard, struct session *session, struct session_suback *suback)
 {
-    struct session_suback **at = &session->subacks;
+    struct session_extra *extra = session->extra;
+    struct session_suback **at = &extra->subacks;
     struct session_suback *previous = NULL;
     while (*at != suback) {
         previous = *at;
         at = &(*at)->next;
     }
     *at = suback->next;
-    if (session->subacks_last == suback) {
-        session->subacks_last = previous;
+    if (extra->subacks_last == suback) {
+        extra->subacks_last = previous;
     }
+    session_tidy(shard, session);
     send_codes(shard, session->connection, PACKET_SUBACK, suback->packet_id, bytes_of(suback->codes, suback->count));
     free(suback);
 }
@@ -184,7 +186,7 @@ finish_suback(struct shard *shard, struct session *session, struct session_subac
 void
 subscribe_answer(struct shard *shard, struct session *session, uint32_t suback_serial, uint32_t code_index, uint8_t code)
 {
-    struct session_suback *suback = session->subacks;
+    struct session_suback *suback = session_extra(session)->subacks;
     while (suback != NULL && suback->serial != suback_serial) {
         suback = suback->next;
     }
@@ -206,7 +208,8 @@ handle_subscribe(struct shard *shard, struct connection *c, const struct frame *
         input_refuse(shard, c, reason, "a malformed SUBSCRIBE");
         return;
     }
-    struct session_suback *suback = malloc(sizeof *suback + packet.count);
+    struct session_extra *extra = session_need_extra(shard, c->session);
+    struct session_suback *suback = extra != NULL ? malloc(sizeof *suback + packet.count) : NULL;
     if (suback == NULL) {
         connection_close(shard, c, REASON_QUOTA_EXCEEDED, "out of memory");
         return;
@@ -218,9 +221,8 @@ handle_subscribe(struct shard *shard, struct connection *c, const struct frame *
         .packet_id = packet.packet_id,
     };
     /* Last in line: answers come in the order of the questions, so the first is the one to look for. */
-    struct session_suback **end = c->session->subacks != NULL ? &c->session->subacks_last->next : &c->session->subacks;
-    *end = suback;
-    c->session->subacks_last = suback;
+    *(extra->subacks != NULL ? &extra->subacks_last->next : &extra->subacks) = suback;
+    extra->subacks_last = suback;
 
     struct subscribing work = {
         .session = c->session,

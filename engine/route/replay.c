@@ -354,7 +354,8 @@ handle_more_or_cancel(struct shard *shard, unsigned from, const struct parcel_re
 static void
 ask(struct shard *shard, struct session *session, unsigned home, struct bytes filter, bool exact, const struct subscription *s)
 {
-    struct session_replay *mine = calloc(1, sizeof *mine);
+    struct session_extra *extra = session_need_extra(shard, session);
+    struct session_replay *mine = extra != NULL ? calloc(1, sizeof *mine) : NULL;
     if (mine == NULL) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         return;
@@ -365,13 +366,13 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
     mine->began_stamp = atomic_fetch_add(&shard->broker->retain_stamp, 0);
     mine->text_hash = s->text_hash;
     mine->exact = exact;
-    mine->next = session->replays;
-    mine->link = &session->replays;
+    mine->next = extra->replays;
+    mine->link = &extra->replays;
     if (mine->next != NULL) {
         mine->next->link = &mine->next;
     }
-    session->replays = mine;
-    session->replay_count++;
+    extra->replays = mine;
+    extra->replay_count++;
     budget_charge(shard->account, REPLAY_COST_BYTES);
 
     struct parcel_replay *parcel = parcel_send(shard, home, PARCEL_REPLAY_BEGIN, sizeof *parcel, filter.size);
@@ -386,11 +387,13 @@ ask(struct shard *shard, struct session *session, unsigned home, struct bytes fi
 }
 
 static void
-drop_idle_fresh(struct session *session)
+drop_idle_fresh(struct shard *shard, struct session *session)
 {
-    if (session->replays == NULL && session->fresh != NULL) {
-        fresh_fini(&session->fresh);
+    struct session_extra *extra = session->extra;
+    if (extra != NULL && extra->replays == NULL && extra->fresh != NULL) {
+        fresh_fini(&extra->fresh);
     }
+    session_tidy(shard, session);
 }
 
 void
@@ -400,8 +403,9 @@ replay_begin(struct shard *shard, struct session *session, struct bytes filter, 
     if (!topic_filter_parse(filter, TOPIC_LEVELS_MAX, &parsed)) {
         return;
     }
-    if (session->fresh == NULL) {
-        session->fresh = fresh_init(); /* freed with the last replay; without memory only the order of Y2 is at risk */
+    struct session_extra *extra = session_need_extra(shard, session);
+    if (extra != NULL && extra->fresh == NULL) {
+        extra->fresh = fresh_init(); /* freed with the last replay; without memory only the order of Y2 is at risk */
     }
     if (!parsed.wildcard) {
         ask(shard, session, broker_shard_of(shard->broker, filter.data, filter.size), filter, true, s);
@@ -410,7 +414,7 @@ replay_begin(struct shard *shard, struct session *session, struct bytes filter, 
         ask(shard, session, i, filter, false, s);
     }
     replay_continue(shard, session);
-    drop_idle_fresh(session); /* no walk could be asked for */
+    drop_idle_fresh(shard, session); /* no walk could be asked for */
 }
 
 /* Retained messages that the session can take now: half of what its queue has left, nothing while its output is well filled. */
@@ -422,10 +426,12 @@ room_of(const struct shard *shard, const struct session *session)
     if (c != NULL && c->out_bytes >= shard->config->max_output_bytes / 2) {
         return 0;
     }
+    uint32_t queued = session_owed(session)->queue_count;
     uint32_t left = queue_max == 0 ? UNLIMITED_QUEUE : queue_max;
-    uint32_t room = session->queue_count < left ? (left - session->queue_count + 1) / 2 : 0;
+    uint32_t room = queued < left ? (left - queued + 1) / 2 : 0;
     room = room < REPLAY_BATCH ? room : REPLAY_BATCH;
-    return room > session->replay_granted ? room - session->replay_granted : 0;
+    uint32_t granted = session_extra(session)->replay_granted;
+    return room > granted ? room - granted : 0;
 }
 
 static struct parcel_replay *
@@ -440,14 +446,14 @@ send_plain(struct shard *shard, const struct session *session, const struct sess
 void
 replay_continue(struct shard *shard, struct session *session)
 {
-    for (struct session_replay *mine = session->replays; mine != NULL; mine = mine->next) {
+    for (struct session_replay *mine = session_extra(session)->replays; mine != NULL; mine = mine->next) {
         uint32_t room = mine->granted == 0 ? room_of(shard, session) : 0;
         if (mine->granted == 0 && room == 0) {
             return;
         }
         if (mine->granted == 0) {
             mine->granted = (uint8_t)(mine->exact ? 1 : room);
-            session->replay_granted = (uint16_t)(session->replay_granted + mine->granted);
+            session->extra->replay_granted = (uint16_t)(session->extra->replay_granted + mine->granted);
             send_plain(shard, session, mine, PARCEL_REPLAY_MORE)->granted = mine->granted;
         }
     }
@@ -456,7 +462,7 @@ replay_continue(struct shard *shard, struct session *session)
 static void
 take_back_grant(struct session *session, struct session_replay *mine)
 {
-    session->replay_granted = (uint16_t)(session->replay_granted - mine->granted);
+    session->extra->replay_granted = (uint16_t)(session->extra->replay_granted - mine->granted);
     mine->granted = 0;
 }
 
@@ -469,29 +475,30 @@ forget(struct shard *shard, struct session *session, struct session_replay *mine
         mine->next->link = mine->link;
     }
     free(mine);
-    session->replay_count--;
+    session->extra->replay_count--;
     budget_refund(shard->account, REPLAY_COST_BYTES);
-    drop_idle_fresh(session);
+    drop_idle_fresh(shard, session);
 }
 
 void
 replay_cancel_all(struct shard *shard, struct session *session)
 {
-    while (session->replays != NULL) {
-        send_plain(shard, session, session->replays, PARCEL_REPLAY_CANCEL);
-        forget(shard, session, session->replays);
+    while (session_extra(session)->replays != NULL) {
+        send_plain(shard, session, session->extra->replays, PARCEL_REPLAY_CANCEL);
+        forget(shard, session, session->extra->replays);
     }
 }
 
 static bool
 is_outdated(const struct shard *shard, const struct session *session, const struct session_replay *mine, const struct publication *p)
 {
-    if (session->fresh == NULL) {
+    const struct fresh *fresh = session_extra(session)->fresh;
+    if (fresh == NULL) {
         return false;
     }
     /* One that was published when this replay had begun has come live already; one from before is sent again (Retain Handling 0). */
     uint64_t known = p->stamp > mine->began_stamp ? p->stamp - 1 : p->stamp;
-    return fresh_has_newer(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), known);
+    return fresh_has_newer(fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), known);
 }
 
 static void

@@ -30,8 +30,8 @@ struct gathered_identifier {
 static void
 note_fresh(const struct shard *shard, struct session *session, const struct publication *p)
 {
-    if (p->retain && session->fresh != NULL) {
-        fresh_add(session->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
+    if (p->retain && session_extra(session)->fresh != NULL) {
+        fresh_add(session->extra->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
     }
 }
 
@@ -110,8 +110,8 @@ gather(struct shard *shard, const struct subscription *s)
         return;
     }
     struct session *session = s->session;
-    if (session->gather_stamp != shard->gather_stamp) {
-        session->gather_stamp = shard->gather_stamp;
+    uint32_t known = session->gather_index; /* perhaps from an earlier gathering */
+    if (known >= shard->gathered_count || shard->gathered[known].session != session) {
         session->gather_index = shard->gathered_count++;
         shard->gathered[session->gather_index] = (struct gathered){session, NO_IDENTIFIER, NO_IDENTIFIER, 0, false};
     }
@@ -149,7 +149,6 @@ deliver_gathered(struct shard *shard, const struct gathered *g, struct publicati
 static void
 deliver_overlapping(struct shard *shard, const struct match *match, struct publication *p)
 {
-    shard->gather_stamp++;
     shard->gathered_count = 0;
     shard->gathered_identifiers_count = 0;
     for (uint32_t i = 0; i < match->local_count; i++) {

@@ -136,8 +136,10 @@ share_leave(struct shard *shard, const struct subscription *s)
 void
 share_online(struct shard *shard, const struct session *session, bool online)
 {
-    for (uint32_t i = 0; i < session->subscription_room; i++) {
-        const struct subscription *s = session->subscriptions[i];
+    uint32_t room;
+    struct subscription *const *places = session_subscriptions(session, &room);
+    for (uint32_t i = 0; i < room; i++) {
+        const struct subscription *s = places[i];
         if (s != NULL && s->share_text != NULL) {
             send_member(shard, s, PARCEL_SHARE_ONLINE, online);
         }
@@ -162,9 +164,10 @@ share_bounce(struct shard *shard, const struct delivery *d)
 static struct subscription *
 member_subscription(const struct session *session, unsigned home, uint32_t serial, uint32_t text_hash)
 {
-    uint32_t mask = session->subscription_room - 1;
-    for (uint32_t i = 0; session->subscription_room > 0 && i <= mask; i++) {
-        struct subscription *s = session->subscriptions[(text_hash + i) & mask];
+    uint32_t room;
+    struct subscription *const *places = session_subscriptions(session, &room);
+    for (uint32_t i = 0; i < room; i++) {
+        struct subscription *s = places[(text_hash + i) & (room - 1)];
         if (s == NULL) {
             return NULL;
         }

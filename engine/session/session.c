@@ -12,34 +12,53 @@
 #include <assert.h>
 #include <stdlib.h>
 
+const struct session_owed session_owes_nothing;
+const struct session_extra session_has_nothing_extra;
+
 /* ------------------------------------------------------------------------------------------------------------------- life */
+
+static bool
+keep_client_id(struct shard *shard, struct session *s, struct bytes id)
+{
+    uint8_t *at = s->client_id.bytes;
+    if (id.size > SESSION_ID_INLINE) {
+        at = s->client_id.heap = malloc(id.size);
+        if (at == NULL) {
+            return false;
+        }
+        budget_charge(shard->account, id.size);
+    }
+    memcpy(at, id.data, id.size);
+    s->client_id_size = (uint16_t)id.size;
+    return true;
+}
+
+/* Back to the slab, where its identity says that it is no session. */
+static void
+give_session(struct shard *shard, struct session *s)
+{
+    if (s->client_id_size > SESSION_ID_INLINE) {
+        budget_refund(shard->account, s->client_id_size);
+        free(s->client_id.heap);
+    }
+    s->identity = 0;
+    slab_give(&shard->sessions, s);
+}
 
 struct session *
 session_begin(struct shard *shard, struct bytes client_id, uint64_t client_hash)
 {
     struct session *s = slab_take(&shard->sessions);
-    uint8_t *id = malloc(client_id.size);
-    if (s == NULL || id == NULL) {
+    if (s == NULL) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        free(id);
-        if (s != NULL) {
-            slab_give(&shard->sessions, s);
-        }
         return NULL;
     }
-    memcpy(id, client_id.data, client_id.size);
-    budget_charge(shard->account, client_id.size);
-    s->client_id_bytes = id;
-    s->client_id_size = (uint16_t)client_id.size;
     s->client_hash = (uint32_t)client_hash;
     s->timer.kind = TIMER_SESSION;
     s->identity = (uint64_t)shard->number << 56 | ++shard->session_serial;
-    if (!session_table_add(&shard->session_table, s)) {
+    if (!keep_client_id(shard, s, client_id) || !session_table_add(&shard->session_table, s)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        budget_refund(shard->account, client_id.size);
-        free(id);
-        s->identity = 0;
-        slab_give(&shard->sessions, s);
+        give_session(shard, s);
         return NULL;
     }
     atomic_fetch_add_explicit(&shard->broker->session_count, 1, memory_order_relaxed);
@@ -47,13 +66,71 @@ session_begin(struct shard *shard, struct bytes client_id, uint64_t client_hash)
     return s;
 }
 
-static void
-free_subacks(struct session *s)
+struct session_owed *
+session_need_owed(struct shard *shard, struct session *s)
 {
-    while (s->subacks != NULL) {
-        struct session_suback *next = s->subacks->next;
-        free(s->subacks);
-        s->subacks = next;
+    if (s->owed == NULL) {
+        s->owed = calloc(1, sizeof *s->owed);
+        budget_charge(shard->account, s->owed != NULL ? sizeof *s->owed : 0);
+    }
+    return s->owed;
+}
+
+struct session_extra *
+session_need_extra(struct shard *shard, struct session *s)
+{
+    if (s->extra == NULL) {
+        s->extra = calloc(1, sizeof *s->extra);
+        budget_charge(shard->account, s->extra != NULL ? sizeof *s->extra : 0);
+    }
+    return s->extra;
+}
+
+void
+session_tidy(struct shard *shard, struct session *s)
+{
+    const struct session_extra *e = s->extra;
+    if (e == NULL || e->will != NULL || e->subacks != NULL || e->replays != NULL || e->fresh != NULL || e->received.room > 0) {
+        return;
+    }
+    free(s->extra);
+    s->extra = NULL;
+    budget_refund(shard->account, sizeof *s->extra);
+}
+
+static void
+free_subacks(struct shard *shard, struct session *s)
+{
+    while (session_extra(s)->subacks != NULL) {
+        struct session_suback *gone = s->extra->subacks;
+        s->extra->subacks = gone->next;
+        free(gone);
+    }
+    session_tidy(shard, s);
+}
+
+static void
+free_received(struct shard *shard, struct session *s)
+{
+    if (s->extra != NULL) {
+        received_fini(&s->extra->received);
+        session_tidy(shard, s);
+    }
+}
+
+static void
+free_subscriptions(struct shard *shard, struct session *s)
+{
+    uint32_t room;
+    struct subscription *const *places = session_subscriptions(s, &room);
+    for (uint32_t i = 0; i < room; i++) {
+        while (places[i] != NULL) { /* removal may move another one here */
+            subscribe_remove(shard, s, places[i]);
+        }
+    }
+    if (room > 1) {
+        free(s->subscriptions.many);
+        budget_refund(shard->account, room * sizeof(struct subscription *));
     }
 }
 
@@ -61,25 +138,29 @@ static void
 give_up_owed(struct shard *shard, struct session *s)
 {
     uint64_t lost = 0;
-    while (s->inflight.first != NULL) {
-        struct delivery *d = s->inflight.first;
-        inflight_remove(&s->inflight, d);
+    struct session_owed *owed = s->owed;
+    if (owed == NULL) {
+        return;
+    }
+    while (owed->inflight.first != NULL) {
+        struct delivery *d = owed->inflight.first;
+        inflight_remove(&owed->inflight, d);
         stats_sub(&shard->stats.inflight_messages, 1);
         lost += d->state == DELIVERY_PUBLISHED;
         session_free_delivery(shard, &d);
     }
-    while (s->queue_first != NULL) {
-        struct delivery *d = s->queue_first;
-        s->queue_first = d->next;
+    while (owed->queue_first != NULL) {
+        struct delivery *d = owed->queue_first;
+        owed->queue_first = d->next;
         stats_sub(&shard->stats.queued_messages, 1);
         stats_sub(&shard->stats.queued_bytes, message_cost(d->message));
         lost++;
         session_free_delivery(shard, &d);
     }
-    s->queue_last = NULL;
-    s->queue_count = 0;
-    s->queue_qos0_count = 0;
-    s->queue_bytes = 0;
+    inflight_fini(&owed->inflight);
+    free(owed);
+    s->owed = NULL;
+    budget_refund(shard->account, sizeof *owed);
     stats_add(&shard->stats.drops[DROP_SESSION_ENDED], lost);
 }
 
@@ -93,51 +174,47 @@ session_end(struct shard *shard, struct session **sp)
     assert(s->connection == NULL);
 
     timer_disarm(&shard->wheel, &s->timer);
-    if (s->will != NULL) {
+    if (session_extra(s)->will != NULL) {
         publish_will(shard, s); /* MQTT5 [MQTT-3.1.2-8]: the session ends before the delay is over */
     }
     session_return_shared(shard, s, -1, 0);
-    for (uint32_t i = 0; i < s->subscription_room; i++) {
-        while (s->subscriptions[i] != NULL) { /* removal may move another one here */
-            subscribe_remove(shard, s, s->subscriptions[i]);
-        }
-    }
-    free(s->subscriptions);
+    free_subscriptions(shard, s);
     give_up_owed(shard, s);
-    inflight_fini(&s->inflight);
-    received_fini(&s->received);
-    free_subacks(s);
+    free_received(shard, s);
+    free_subacks(shard, s);
     replay_cancel_all(shard, s);
+    assert(s->extra == NULL);
 
     session_table_remove(&shard->session_table, s);
     atomic_fetch_sub_explicit(&shard->broker->session_count, 1, memory_order_relaxed);
     stats_sub(&shard->stats.sessions, 1);
-    budget_refund(shard->account, s->client_id_size);
-    free(s->client_id_bytes);
-    s->identity = 0;
-    slab_give(&shard->sessions, s);
+    give_session(shard, s);
 }
 
 /* Nothing counts as unacknowledged on a connection that is gone. */
 static void
 forget_window(struct session *s)
 {
-    for (struct delivery *d = s->inflight.first; d != NULL; d = d->next) {
+    s->unacknowledged = 0;
+    if (s->owed == NULL) {
+        return;
+    }
+    for (struct delivery *d = s->owed->inflight.first; d != NULL; d = d->next) {
         d->counted = 0;
     }
-    s->unacknowledged = 0;
-    s->unacknowledged_bytes = 0;
-    s->inflight.resend = NULL;
+    s->owed->unacknowledged_bytes = 0;
+    s->owed->inflight.resend = NULL;
 }
 
 static void
 start_will(struct shard *shard, struct session *s)
 {
-    uint32_t delay_s = s->will->delay_s;
+    struct session_will *will = s->extra->will;
+    uint32_t delay_s = will->delay_s;
     if (delay_s == 0 || s->expiry_s == 0) {
         publish_will(shard, s);
     } else {
-        timer_arm(&shard->wheel, &s->will->timer, shard->now_ms + delay_s * 1000ull);
+        timer_arm(&shard->wheel, &will->timer, shard->now_ms + delay_s * 1000ull);
     }
 }
 
@@ -147,9 +224,9 @@ session_detach(struct shard *shard, struct session **sp, bool will_is_due)
     struct session *s = *sp;
     assert(s->connection == NULL);
 
-    free_subacks(s);
+    free_subacks(shard, s);
     forget_window(s);
-    if (s->will != NULL) {
+    if (session_extra(s)->will != NULL) {
         if (will_is_due) {
             start_will(shard, s);
         } else {
@@ -170,7 +247,7 @@ void
 session_resume(struct shard *shard, struct session *s)
 {
     timer_disarm(&shard->wheel, &s->timer);
-    if (s->will != NULL) {
+    if (session_extra(s)->will != NULL) {
         session_drop_will(shard, s);
     }
     share_online(shard, s, true);
@@ -196,12 +273,15 @@ session_set_will(struct shard *shard, struct session *s, const struct will *will
         }
         properties = bytes_of(shard->scratch, forward_properties(&will->properties, shard->scratch));
     }
-    struct session_will *w = calloc(1, sizeof *w);
+    struct session_extra *extra = session_need_extra(shard, s);
+    struct session_will *w = extra ? calloc(1, sizeof *w) : NULL;
     struct message *message = w ? message_make(shard->account, will->topic, properties, will->payload) : NULL;
     if (message == NULL) {
         free(w);
+        session_tidy(shard, s);
         return false;
     }
+    budget_charge(shard->account, sizeof *w);
     message->qos = will->qos;
     message->retain = will->retain;
     message->publisher = s->identity;
@@ -215,24 +295,26 @@ session_set_will(struct shard *shard, struct session *s, const struct will *will
         w->has_expiry = true;
         w->expiry_s = will->properties.message_expiry_s;
     }
-    s->will = w;
+    extra->will = w;
     return true;
 }
 
 void
 session_drop_will(struct shard *shard, struct session *s)
 {
-    struct session_will *w = s->will;
-    s->will = NULL;
+    struct session_will *w = s->extra->will;
+    s->extra->will = NULL;
     timer_disarm(&shard->wheel, &w->timer);
     shard_message_unref(shard, &w->message);
     free(w);
+    budget_refund(shard->account, sizeof *w);
+    session_tidy(shard, s);
 }
 
 static void
 publish_will(struct shard *shard, struct session *s)
 {
-    struct session_will *w = s->will;
+    struct session_will *w = s->extra->will;
     if (w->has_expiry) {
         /* MQTT5 3.1.3.2.3: the lifetime counts from publication; nobody else has seen the message yet. */
         w->message->expiry_ms = shard->now_ms + w->expiry_s * 1000ull;
@@ -270,8 +352,23 @@ bool
 session_queue_is_full(const struct shard *shard, const struct session *s)
 {
     const struct config *config = shard->config;
-    return (config->max_queued_messages != 0 && s->queue_count >= config->max_queued_messages) ||
-           (config->max_queued_bytes != 0 && s->queue_bytes >= config->max_queued_bytes);
+    const struct session_owed *owed = session_owed(s);
+    return (config->max_queued_messages != 0 && owed->queue_count >= config->max_queued_messages) ||
+           (config->max_queued_bytes != 0 && owed->queue_bytes >= config->max_queued_bytes);
+}
+
+static void
+append_queue(struct shard *shard, struct session_owed *owed, struct delivery *d)
+{
+    uint32_t cost = message_cost(d->message);
+    d->next = NULL;
+    *(owed->queue_last ? &owed->queue_last->next : &owed->queue_first) = d;
+    owed->queue_last = d;
+    owed->queue_count++;
+    owed->queue_qos0_count += d->qos == 0;
+    owed->queue_bytes += cost;
+    stats_add(&shard->stats.queued_messages, 1);
+    stats_add(&shard->stats.queued_bytes, cost);
 }
 
 bool
@@ -281,8 +378,9 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
     const struct config *config = shard->config;
     uint32_t cost = message_cost(d->message);
     bool full = !d->replayed && (session_queue_is_full(shard, s) ||
-                                 (config->max_queued_bytes != 0 && s->queue_bytes + cost > config->max_queued_bytes));
-    if (full || shard->pressure >= BUDGET_REFUSE) {
+                                 (config->max_queued_bytes != 0 && session_owed(s)->queue_bytes + cost > config->max_queued_bytes));
+    struct session_owed *owed = full || shard->pressure >= BUDGET_REFUSE ? NULL : session_need_owed(shard, s);
+    if (owed == NULL) {
         enum drop_reason why = full ? DROP_QUEUE_FULL : DROP_MEMORY;
         struct bytes id = session_client_id(s);
         stats_add(&shard->stats.drops[why], 1);
@@ -292,30 +390,23 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
     }
     *dp = NULL;
     d->state = DELIVERY_QUEUED;
-    d->next = NULL;
-    *(s->queue_last ? &s->queue_last->next : &s->queue_first) = d;
-    s->queue_last = d;
-    s->queue_count++;
-    s->queue_qos0_count += d->qos == 0;
-    s->queue_bytes += cost;
-    stats_add(&shard->stats.queued_messages, 1);
-    stats_add(&shard->stats.queued_bytes, cost);
+    append_queue(shard, owed, d);
     return true;
 }
 
 static struct delivery *
-pop_queue(struct shard *shard, struct session *s)
+pop_queue(struct shard *shard, struct session_owed *owed)
 {
-    struct delivery *d = s->queue_first;
+    struct delivery *d = owed->queue_first;
     uint32_t cost = message_cost(d->message);
-    s->queue_first = d->next;
-    if (s->queue_first == NULL) {
-        s->queue_last = NULL;
+    owed->queue_first = d->next;
+    if (owed->queue_first == NULL) {
+        owed->queue_last = NULL;
     }
     d->next = NULL;
-    s->queue_count--;
-    s->queue_qos0_count -= d->qos == 0;
-    s->queue_bytes -= cost;
+    owed->queue_count--;
+    owed->queue_qos0_count -= d->qos == 0;
+    owed->queue_bytes -= cost;
     stats_sub(&shard->stats.queued_messages, 1);
     stats_sub(&shard->stats.queued_bytes, cost);
     return d;
@@ -327,7 +418,7 @@ session_count_sent(struct session *s, struct delivery *d)
     d->state = DELIVERY_PUBLISHED;
     d->counted = 1;
     s->unacknowledged++;
-    s->unacknowledged_bytes += message_cost(d->message);
+    s->owed->unacknowledged_bytes += message_cost(d->message);
 }
 
 static void
@@ -335,9 +426,9 @@ drop_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 {
     if (d->counted) {
         s->unacknowledged--;
-        s->unacknowledged_bytes -= d->message ? message_cost(d->message) : 0;
+        s->owed->unacknowledged_bytes -= d->message ? message_cost(d->message) : 0;
     }
-    inflight_remove(&s->inflight, d);
+    inflight_remove(&s->owed->inflight, d);
     stats_sub(&shard->stats.inflight_messages, 1);
     session_free_delivery(shard, &d);
 }
@@ -356,7 +447,7 @@ send_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 static bool
 resend_one(struct shard *shard, struct session *s)
 {
-    struct delivery *d = s->inflight.resend;
+    struct delivery *d = s->owed->inflight.resend;
     if (d->state == DELIVERY_RELEASED) {
         const uint8_t pubrel[4] = {PACKET_PUBREL << 4 | 2, 2, (uint8_t)(d->packet_id >> 8), (uint8_t)d->packet_id};
         uint8_t *at = connection_append(shard, s->connection, sizeof pubrel);
@@ -364,13 +455,13 @@ resend_one(struct shard *shard, struct session *s)
             return false; /* not connection_put(): it would drop the connection, and the session perhaps, under session_pump() */
         }
         memcpy(at, pubrel, sizeof pubrel);
-        s->inflight.resend = d->next;
+        s->owed->inflight.resend = d->next;
         return true;
     }
     if (!deliver_may_send(shard, s)) {
         return false;
     }
-    s->inflight.resend = d->next;
+    s->owed->inflight.resend = d->next;
     d->sent_before = 1;
     send_in_flight(shard, s, d);
     return true;
@@ -379,7 +470,7 @@ resend_one(struct shard *shard, struct session *s)
 static void
 send_queued(struct shard *shard, struct session *s)
 {
-    struct delivery *d = pop_queue(shard, s);
+    struct delivery *d = pop_queue(shard, s->owed);
     if (d->message->expiry_ms != 0 && d->message->expiry_ms <= shard->now_ms) {
         stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* MQTT5 [MQTT-3.3.2-5] */
         session_free_delivery(shard, &d);
@@ -390,7 +481,7 @@ send_queued(struct shard *shard, struct session *s)
         session_free_delivery(shard, &d);
         return;
     }
-    if (!inflight_add(&s->inflight, d)) {
+    if (!inflight_add(&s->owed->inflight, d)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         session_free_delivery(shard, &d);
         return;
@@ -402,15 +493,15 @@ send_queued(struct shard *shard, struct session *s)
 void
 session_pump(struct shard *shard, struct session *s)
 {
-    while (s->connection != NULL && s->inflight.resend != NULL) {
+    while (s->connection != NULL && session_owed(s)->inflight.resend != NULL) {
         if (!resend_one(shard, s)) {
             return;
         }
     }
-    while (s->queue_first != NULL && deliver_may_send(shard, s)) {
+    while (session_owed(s)->queue_first != NULL && deliver_may_send(shard, s)) {
         send_queued(shard, s);
     }
-    if (s->replays != NULL) {
+    if (session_extra(s)->replays != NULL) {
         replay_continue(shard, s);
     }
 }
@@ -418,13 +509,15 @@ session_pump(struct shard *shard, struct session *s)
 void
 session_resend_all(struct session *s)
 {
-    s->inflight.resend = s->inflight.first;
+    if (s->owed != NULL) {
+        s->owed->inflight.resend = s->owed->inflight.first;
+    }
 }
 
 uint8_t
 session_puback(struct shard *shard, struct session *s, uint16_t packet_id)
 {
-    struct delivery *d = inflight_get(&s->inflight, packet_id);
+    struct delivery *d = inflight_get(&session_owed(s)->inflight, packet_id);
     if (d == NULL || d->qos != 1) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }
@@ -435,7 +528,7 @@ session_puback(struct shard *shard, struct session *s, uint16_t packet_id)
 uint8_t
 session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8_t reason)
 {
-    struct delivery *d = inflight_get(&s->inflight, packet_id);
+    struct delivery *d = inflight_get(&session_owed(s)->inflight, packet_id);
     if (d == NULL || d->qos != 2) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }
@@ -444,11 +537,11 @@ session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8
         return REASON_SUCCESS;
     }
     if (d->state == DELIVERY_PUBLISHED) {
-        if (s->inflight.resend == d) {
-            s->inflight.resend = d->next; /* acknowledged before its turn to be sent again came */
+        if (s->owed->inflight.resend == d) {
+            s->owed->inflight.resend = d->next; /* acknowledged before its turn to be sent again came */
         }
         d->state = DELIVERY_RELEASED;
-        s->unacknowledged_bytes -= d->counted ? message_cost(d->message) : 0;
+        s->owed->unacknowledged_bytes -= d->counted ? message_cost(d->message) : 0;
         shard_message_unref(shard, &d->message);
     }
     return REASON_SUCCESS;
@@ -457,7 +550,7 @@ session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8
 uint8_t
 session_pubcomp(struct shard *shard, struct session *s, uint16_t packet_id)
 {
-    struct delivery *d = inflight_get(&s->inflight, packet_id);
+    struct delivery *d = inflight_get(&session_owed(s)->inflight, packet_id);
     if (d == NULL || d->state != DELIVERY_RELEASED) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }
@@ -475,7 +568,11 @@ void
 session_return_shared(struct shard *shard, struct session *s, int home, uint32_t serial)
 {
     struct delivery *next;
-    for (struct delivery *d = s->inflight.first; d != NULL; d = next) {
+    struct session_owed *owed = s->owed;
+    if (owed == NULL) {
+        return;
+    }
+    for (struct delivery *d = owed->inflight.first; d != NULL; d = next) {
         next = d->next;
         if (returnable(d, home, serial) && d->qos == 1) {
             share_bounce(shard, d);
@@ -484,8 +581,8 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
     }
     struct delivery *kept_first = NULL;
     struct delivery *kept_last = NULL;
-    while (s->queue_first != NULL) {
-        struct delivery *d = pop_queue(shard, s);
+    while (owed->queue_first != NULL) {
+        struct delivery *d = pop_queue(shard, owed);
         if (returnable(d, home, serial)) {
             share_bounce(shard, d);
             session_free_delivery(shard, &d);
@@ -496,14 +593,7 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
     }
     for (struct delivery *d = kept_first; d != NULL; d = next) {
         next = d->next;
-        d->next = NULL;
-        *(s->queue_last ? &s->queue_last->next : &s->queue_first) = d;
-        s->queue_last = d;
-        s->queue_count++;
-        s->queue_qos0_count += d->qos == 0;
-        s->queue_bytes += message_cost(d->message);
-        stats_add(&shard->stats.queued_messages, 1);
-        stats_add(&shard->stats.queued_bytes, message_cost(d->message));
+        append_queue(shard, owed, d);
     }
 }
 
@@ -517,15 +607,17 @@ has_text(const struct subscription *s, struct bytes text, const struct shard *sh
     return bytes_equal(own, text);
 }
 
+/* Ends at a gap; a single place may be full. */
+#define FOR_EACH_OF_HASH(s, places, room, hash) \
+    for (uint32_t n = 0, i = (hash) & ((room) - 1); n < (room) && ((s) = (places)[i]) != NULL; n++, i = (i + 1) & ((room) - 1))
+
 struct subscription *
 session_find_subscription(const struct session *session, struct bytes text, uint32_t text_hash, const struct shard *shard)
 {
-    if (session->subscription_room == 0) {
-        return NULL;
-    }
-    uint32_t mask = session->subscription_room - 1;
-    for (uint32_t i = text_hash & mask; session->subscriptions[i] != NULL; i = (i + 1) & mask) {
-        struct subscription *s = session->subscriptions[i];
+    uint32_t room;
+    struct subscription *const *places = session_subscriptions(session, &room);
+    struct subscription *s;
+    FOR_EACH_OF_HASH(s, places, room, text_hash) {
         if (s->text_hash == text_hash && has_text(s, text, shard)) {
             return s;
         }
@@ -536,9 +628,11 @@ session_find_subscription(const struct session *session, struct bytes text, uint
 bool
 session_has_subscription(const struct session *session, uint32_t text_hash)
 {
-    uint32_t mask = session->subscription_room - 1;
-    for (uint32_t i = text_hash & mask; session->subscription_room > 0 && session->subscriptions[i] != NULL; i = (i + 1) & mask) {
-        if (session->subscriptions[i]->text_hash == text_hash) {
+    uint32_t room;
+    struct subscription *const *places = session_subscriptions(session, &room);
+    const struct subscription *s;
+    FOR_EACH_OF_HASH(s, places, room, text_hash) {
+        if (s->text_hash == text_hash) {
             return true;
         }
     }
@@ -555,44 +649,68 @@ put_subscription(struct subscription **table, uint32_t mask, struct subscription
     table[i] = s;
 }
 
-bool
-session_add_subscription(struct session *session, struct subscription *s)
+static bool
+grow_subscriptions(struct shard *shard, struct session *session)
 {
-    if ((session->subscription_count + 1) * 2 > session->subscription_room) {
-        uint32_t room = session->subscription_room ? session->subscription_room * 2 : 2;
-        struct subscription **table = calloc(room, sizeof(struct subscription *));
-        if (table == NULL) {
-            return false;
-        }
-        for (uint32_t i = 0; i < session->subscription_room; i++) {
-            if (session->subscriptions[i] != NULL) {
-                put_subscription(table, room - 1, session->subscriptions[i]);
-            }
-        }
-        free(session->subscriptions);
-        session->subscriptions = table;
-        session->subscription_room = room;
+    uint32_t old_room;
+    struct subscription *const *old = session_subscriptions(session, &old_room);
+    uint32_t room = old_room > 1 ? old_room * 2 : 4;
+    struct subscription **table = calloc(room, sizeof(struct subscription *));
+    if (table == NULL) {
+        return false;
     }
-    put_subscription(session->subscriptions, session->subscription_room - 1, s);
-    session->subscription_count++;
+    for (uint32_t i = 0; i < old_room; i++) {
+        if (old[i] != NULL) {
+            put_subscription(table, room - 1, old[i]);
+        }
+    }
+    if (old_room > 1) {
+        free(session->subscriptions.many);
+        budget_refund(shard->account, old_room * sizeof(struct subscription *));
+    }
+    session->subscriptions.many = table;
+    session->subscription_room = room;
+    budget_charge(shard->account, room * sizeof(struct subscription *));
+    return true;
+}
+
+bool
+session_add_subscription(struct shard *shard, struct session *session, struct subscription *s)
+{
+    uint32_t count = session->subscription_count + 1;
+    if (count == 1 && session->subscription_room <= 1) {
+        session->subscription_room = 1;
+        session->subscriptions.one = s;
+    } else if (count * 2 > session->subscription_room && !grow_subscriptions(shard, session)) {
+        return false;
+    } else {
+        put_subscription(session->subscriptions.many, session->subscription_room - 1, s);
+    }
+    session->subscription_count = count;
     return true;
 }
 
 void
 session_remove_subscription(struct session *session, struct subscription *s)
 {
+    session->subscription_count--;
+    if (session->subscription_room == 1) {
+        assert(session->subscriptions.one == s);
+        session->subscriptions.one = NULL;
+        return;
+    }
+    struct subscription **table = session->subscriptions.many;
     uint32_t mask = session->subscription_room - 1;
     uint32_t at = s->text_hash & mask;
-    while (session->subscriptions[at] != s) {
-        assert(session->subscriptions[at] != NULL);
+    while (table[at] != s) {
+        assert(table[at] != NULL);
         at = (at + 1) & mask;
     }
-    session->subscriptions[at] = NULL;
-    session->subscription_count--;
+    table[at] = NULL;
     /* Those behind it, up to the next gap, may have been displaced by it. */
-    for (uint32_t i = (at + 1) & mask; session->subscriptions[i] != NULL; i = (i + 1) & mask) {
-        struct subscription *moved = session->subscriptions[i];
-        session->subscriptions[i] = NULL;
-        put_subscription(session->subscriptions, mask, moved);
+    for (uint32_t i = (at + 1) & mask; table[i] != NULL; i = (i + 1) & mask) {
+        struct subscription *moved = table[i];
+        table[i] = NULL;
+        put_subscription(table, mask, moved);
     }
 }

@@ -27,6 +27,8 @@
 #include "engine/session/received.h"
 #include "engine/timer.h"
 
+#include <assert.h>
+
 struct shard;
 struct connection;
 struct subscription;
@@ -64,43 +66,86 @@ struct session_replay {
     bool exact;               /* one message at most */
 };
 
+/* What a session owes to its client: there from the first message that is queued or in flight on, until the session ends. */
+struct session_owed {
+    struct delivery *queue_first, *queue_last;
+    struct inflight inflight;
+    uint64_t queue_bytes;
+    uint64_t unacknowledged_bytes;  /* option max_inflight_bytes */
+    uint32_t queue_count;
+    uint32_t queue_qos0_count;      /* of these; newer QoS 0 messages go behind them (MQTT5 [MQTT-4.6.0-6]) */
+};
+
+/* What few sessions have, or only for a moment: there while there is any of it (session_tidy). */
+struct session_extra {
+    struct session_will *will;
+    struct session_suback *subacks, *subacks_last;
+    struct session_replay *replays;
+    struct fresh *fresh;            /* topics delivered live while replays run; NULL: none run */
+    struct received received;
+    uint32_t replay_count;
+    uint16_t replay_granted;        /* sum over its replays */
+};
+
+/* Client identifiers up to this size lie in the session. */
+#define SESSION_ID_INLINE 24
+
+/* Two cache lines. The first is what a delivery with QoS 0 looks at. */
 struct session {
     struct session *table_next;
     uint64_t identity;
     struct connection *connection;  /* NULL: not connected */
-    uint8_t *client_id_bytes;
-    struct subscription **subscriptions; /* open addressing by text_hash */
-    struct session_will *will;
-    struct delivery *queue_first, *queue_last;
-    struct session_suback *subacks, *subacks_last;
-    struct session_replay *replays;
-    struct fresh *fresh;            /* topics delivered live while replays run; NULL: none run */
-    struct timer timer;             /* TIMER_SESSION */
-    struct inflight inflight;
-    struct received received;
-    uint64_t gather_stamp;          /* engine/route/route.c */
-    uint64_t queue_bytes;
-    uint64_t unacknowledged_bytes;  /* option max_inflight_bytes */
-    uint32_t gather_index;
-    uint32_t queue_count;
-    uint32_t queue_qos0_count;      /* of these; newer QoS 0 messages go behind them (MQTT5 [MQTT-4.6.0-6]) */
+    struct session_owed *owed;      /* or NULL; read it by session_owed() */
+    struct session_extra *extra;    /* or NULL; read it by session_extra() */
+    union {
+        struct subscription *one;   /* subscription_room 1; may be NULL */
+        struct subscription **many; /* more: open addressing by text_hash */
+    } subscriptions;
     uint32_t client_hash;
-    uint32_t expiry_s;              /* Session Expiry Interval; 0: ends with the connection */
-    uint32_t replay_count;
-    uint16_t replay_granted;        /* sum over its replays */
+    uint32_t gather_index;          /* engine/route/route.c */
     uint32_t subscription_count;
-    uint32_t subscription_room;     /* a power of two, or 0 */
-    uint16_t client_id_size;
     uint16_t window;                /* the client's Receive Maximum, and max_inflight_messages */
     uint16_t unacknowledged;
+
+    struct timer timer;             /* TIMER_SESSION */
+    union {
+        uint8_t bytes[SESSION_ID_INLINE];
+        uint8_t *heap;              /* if larger */
+    } client_id;
+    uint32_t subscription_room;     /* a power of two, or 0 */
+    uint32_t expiry_s;              /* Session Expiry Interval; 0: ends with the connection */
+    uint16_t client_id_size;
     uint8_t version;                /* of the last connection */
 };
+static_assert(sizeof(struct session) == 128, "counts in bytes per session");
 
 static inline struct bytes
 session_client_id(const struct session *s)
 {
-    return bytes_of(s->client_id_bytes, s->client_id_size);
+    return bytes_of(s->client_id_size <= SESSION_ID_INLINE ? s->client_id.bytes : s->client_id.heap, s->client_id_size);
 }
+
+extern const struct session_owed session_owes_nothing;
+extern const struct session_extra session_has_nothing_extra;
+
+/* To look at: an empty one if there is none. */
+static inline const struct session_owed *
+session_owed(const struct session *s)
+{
+    return s->owed != NULL ? s->owed : &session_owes_nothing;
+}
+
+static inline const struct session_extra *
+session_extra(const struct session *s)
+{
+    return s->extra != NULL ? s->extra : &session_has_nothing_extra;
+}
+
+/* To put something in. NULL when out of memory. */
+struct session_owed *session_need_owed(struct shard *shard, struct session *session);
+struct session_extra *session_need_extra(struct shard *shard, struct session *session);
+/* After something was taken out: gives `extra` up if nothing is left in it. */
+void session_tidy(struct shard *shard, struct session *session);
 
 /* Makes a session and enters it into the shard's table. NULL when out of memory. */
 struct session *session_begin(struct shard *shard, struct bytes client_id, uint64_t client_hash);
@@ -133,6 +178,14 @@ bool session_queue_is_full(const struct shard *shard, const struct session *sess
 /* Appends to the queue, takes over the delivery and nulls it; gives it up (counted) if the queue is at a limit. Returns whether it was kept. */
 bool session_queue(struct shard *shard, struct session *session, struct delivery **delivery);
 
+/* True if a pump could find something. */
+static inline bool
+session_wants_pump(const struct session *s)
+{
+    const struct session_owed *owed = session_owed(s);
+    return owed->queue_first != NULL || owed->inflight.resend != NULL || session_extra(s)->replays != NULL;
+}
+
 /* Sends what the window and the output limit allow: first what must be sent again, then the queue. */
 void session_pump(struct shard *shard, struct session *session);
 
@@ -158,8 +211,15 @@ void session_return_shared(struct shard *shard, struct session *session, int hom
 struct subscription *session_find_subscription(const struct session *session, struct bytes text, uint32_t text_hash, const struct shard *shard);
 /* Whether any subscription has this hash: as good as the text, and quick. */
 bool session_has_subscription(const struct session *session, uint32_t text_hash);
+/* All places for subscriptions, some of them NULL; `*room` is their number, a power of two or 0. Borrowed until the next add. */
+static inline struct subscription *const *
+session_subscriptions(const struct session *session, uint32_t *room)
+{
+    *room = session->subscription_room;
+    return session->subscription_room > 1 ? session->subscriptions.many : &session->subscriptions.one;
+}
 /* False when out of memory. */
-bool session_add_subscription(struct session *session, struct subscription *subscription);
+bool session_add_subscription(struct shard *shard, struct session *session, struct subscription *subscription);
 void session_remove_subscription(struct session *session, struct subscription *subscription);
 
 #endif

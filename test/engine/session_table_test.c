@@ -36,7 +36,8 @@ cast(uint64_t mask)
     for (uint32_t i = 0; i < SESSIONS; i++) {
         int size = snprintf((char *)names[i], sizeof names[i], "client-%u", i);
         hashes[i] = ((i + 1) * 0x9e3779b97f4a7c15u >> 7) & mask;
-        sessions[i] = (struct session){.client_id_bytes = names[i], .client_id_size = (uint16_t)size, .client_hash = (uint32_t)hashes[i]};
+        sessions[i] = (struct session){.client_id_size = (uint16_t)size, .client_hash = (uint32_t)hashes[i]};
+        memcpy(sessions[i].client_id.bytes, names[i], (size_t)size);
         in[i] = false;
     }
 }
