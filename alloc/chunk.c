@@ -72,8 +72,8 @@ chunk_take(struct chunk_pool *pool, uint32_t size)
         }
         chunk->room = (uint32_t)(bytes - sizeof *chunk);
     }
-    chunk->next = NULL;
-    chunk->used = 0;
+    chunk->next = chunk->last = NULL;
+    chunk->used = chunk->sent = 0;
     budget_charge(pool->account, whole_bytes(chunk));
     return chunk;
 }

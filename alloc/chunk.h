@@ -15,8 +15,10 @@
 
 struct chunk {
     struct chunk *next;
-    uint32_t used;     /* bytes filled */
-    uint32_t room;     /* bytes that fit in all */
+    struct chunk *last; /* of the chain; kept in its first chunk only, by its owner */
+    uint32_t used;      /* bytes filled */
+    uint32_t room;      /* bytes that fit in all */
+    uint32_t sent;      /* bytes from the start that the owner needs no more */
     uint8_t bytes[];
 };
 

@@ -8,7 +8,6 @@
 #include "alloc/slab.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +65,12 @@ block_bytes(const struct slab *slab)
     return (bytes + 63) & ~(size_t)63;
 }
 
+static void *
+object_at(const struct slab *slab, struct block *block, uint32_t i)
+{
+    return (char *)block + BLOCK_HEADER_BYTES + (size_t)i * slab->object_size;
+}
+
 static void
 put_free(struct slab *slab, void *object)
 {
@@ -89,9 +94,25 @@ add_block(struct slab *slab)
 
     /* From the end, so that objects are taken in the order of their addresses. */
     for (uint32_t i = slab->block_objects; i-- > 0;) {
-        put_free(slab, (char *)block + BLOCK_HEADER_BYTES + (size_t)i * slab->object_size);
+        void *object = object_at(slab, block, i);
+        memset(object, 0, slab->readable_bytes); /* L3 */
+        put_free(slab, object);
     }
     return true;
+}
+
+void *
+slab_walk(const struct slab *slab, struct slab_walk *walk)
+{
+    if (walk->ended) {
+        return NULL;
+    }
+    if (walk->block == NULL || walk->next == slab->block_objects) {
+        walk->block = walk->block == NULL ? slab->blocks : ((struct block *)walk->block)->next;
+        walk->next = 0;
+        walk->ended = walk->block == NULL;
+    }
+    return walk->ended ? NULL : object_at(slab, walk->block, walk->next++);
 }
 
 void *

@@ -4,6 +4,7 @@
  * Invariants
  *   L1  an object is either taken or on the freelist.
  *   L2  taken objects are zeroed.
+ *   L3  the readable bytes of an object that was never taken are zero (slab_keep_readable).
  *
  * Threads  the owning shard's. Memory  charged to the account block by block. Full: NULL when `count_max` objects are taken or the heap is empty.
  */
@@ -12,6 +13,7 @@
 
 #include "alloc/budget.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct slab {
@@ -32,6 +34,17 @@ void slab_init(struct slab *slab, uint32_t object_size, uint64_t count_max, stru
  * mapped anyway; this tells the address sanitizer that such reads are meant.) Before the first take.
  */
 void slab_keep_readable(struct slab *slab, uint32_t bytes);
+
+/*
+ * Goes over all objects of the slab, taken or not, in no order; NULL after the last. What tells them apart is the owner's, in the readable bytes. The one
+ * just returned may be given back, and nothing is to be taken meanwhile. A walk starts zeroed.
+ */
+struct slab_walk {
+    void *block;
+    uint32_t next;
+    bool ended;
+};
+void *slab_walk(const struct slab *slab, struct slab_walk *walk);
 
 void *slab_take(struct slab *slab);
 void slab_give(struct slab *slab, void *object);

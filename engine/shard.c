@@ -50,6 +50,7 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
     shard->now_ms = io_clock_ns(shard->io) / 1000000;
     timer_wheel_init(&shard->wheel, shard->now_ms);
     slab_init(&shard->connections, sizeof(struct connection), 0, shard->account);
+    slab_keep_readable(&shard->connections, offsetof(struct connection, state) + 1); /* next_connection() */
     slab_init(&shard->sessions, sizeof(struct session), 0, shard->account);
     slab_keep_readable(&shard->sessions, offsetof(struct session, identity) + sizeof(uint64_t)); /* session.h S1 */
     slab_init(&shard->subscriptions, sizeof(struct subscription), 0, shard->account);
@@ -218,6 +219,17 @@ take_configuration(struct shard *shard)
     retained_set_limits(shard->retained, &limits);
 }
 
+/* All connections, in no order; one may end while it is looked at. */
+static struct connection *
+next_connection(const struct shard *shard, struct slab_walk *walk)
+{
+    struct connection *c;
+    do {
+        c = slab_walk(&shard->connections, walk);
+    } while (c != NULL && c->state == CONNECTION_NONE);
+    return c;
+}
+
 /* Everyone is told and closed; the turn goes on until the last socket is gone or the deadline passes. */
 static void
 begin_stopping(struct shard *shard)
@@ -225,9 +237,8 @@ begin_stopping(struct shard *shard)
     shard->stopping = true;
     shard->stop_deadline_ms = shard->now_ms + STOP_MS;
     io_listen_stop(shard->io);
-    struct connection *next;
-    for (struct connection *c = shard->all_connections; c != NULL; c = next) {
-        next = c->next;
+    struct slab_walk walk = {0};
+    for (struct connection *c; (c = next_connection(shard, &walk)) != NULL;) {
         /* A server that ends has not lost its clients: their wills stay unsaid. */
         if (c->session != NULL && session_extra(c->session)->will != NULL) {
             session_drop_will(shard, c->session);
@@ -338,7 +349,7 @@ shard_turn(struct shard *shard, bool may_wait)
         io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));
     }
     look_at_congestion(shard); /* publishing may have made room, and then nobody else would say so */
-    return !(shard->stopping && (shard->all_connections == NULL || shard->now_ms >= shard->stop_deadline_ms));
+    return !(shard->stopping && (shard->connections.taken_count == 0 || shard->now_ms >= shard->stop_deadline_ms));
 }
 
 int
@@ -355,12 +366,15 @@ void
 shard_leave(struct shard *shard)
 {
     shard->stopping = true;
-    for (struct connection *c = shard->all_connections; c != NULL; c = c->next) {
+    struct connection *c;
+    struct slab_walk dropping = {0};
+    while ((c = next_connection(shard, &dropping)) != NULL) {
         connection_drop(shard, c, true);
     }
     io_leave(shard->io);
-    while (shard->all_connections != NULL) {
-        connection_closed(shard, shard->all_connections);
+    struct slab_walk closing = {0};
+    while ((c = next_connection(shard, &closing)) != NULL) {
+        connection_closed(shard, c);
     }
     end_sessions(shard);
     mesh_publish(shard->broker->mesh, shard->number);

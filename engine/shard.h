@@ -79,7 +79,6 @@ struct shard {
     struct slab deliveries;
     struct chunk_pool chunks;
 
-    struct connection *all_connections; /* list, for shutdown and reload */
     struct connection *dirty;           /* have output to send */
     struct connection *held_first, *held_last; /* do not read: see connection_hold() */
     struct session_table session_table;

@@ -5,14 +5,46 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static struct alias_table *
-make_table(uint16_t count)
+static struct aliases *
+need_aliases(struct connection *c)
 {
-    struct alias_table *table = calloc(1, sizeof *table + count * sizeof table->aliases[0]);
-    if (table != NULL) {
-        table->count = count;
+    if (c->aliases == NULL) {
+        c->aliases = calloc(1, sizeof *c->aliases);
     }
-    return table;
+    return c->aliases;
+}
+
+/* NULL when out of memory. */
+static struct alias_table *
+need_table(struct alias_table **table, uint16_t count)
+{
+    if (*table == NULL) {
+        *table = calloc(1, sizeof **table + count * sizeof (*table)->aliases[0]);
+        if (*table != NULL) {
+            (*table)->count = count;
+        }
+    }
+    return *table;
+}
+
+static void
+free_table(struct alias_table *table)
+{
+    for (uint32_t i = 0; table != NULL && i < table->count; i++) {
+        free(table->aliases[i].topic);
+    }
+    free(table);
+}
+
+void
+alias_forget_all(struct connection *c)
+{
+    if (c->aliases != NULL) {
+        free_table(c->aliases->in);
+        free_table(c->aliases->out);
+        free(c->aliases);
+        c->aliases = NULL;
+    }
 }
 
 static bool
@@ -34,13 +66,12 @@ alias_resolve(struct connection *c, uint16_t alias_max, uint16_t alias, struct b
     if (alias == 0 || alias > alias_max) {
         return REASON_TOPIC_ALIAS_INVALID;
     }
-    if (c->aliases_in == NULL) {
-        c->aliases_in = make_table(alias_max);
-    }
-    if (c->aliases_in == NULL || alias > c->aliases_in->count) {
+    struct aliases *aliases = need_aliases(c);
+    struct alias_table *table = aliases != NULL ? need_table(&aliases->in, alias_max) : NULL;
+    if (table == NULL || alias > table->count) {
         return REASON_TOPIC_ALIAS_INVALID;
     }
-    struct alias *known = &c->aliases_in->aliases[alias - 1];
+    struct alias *known = &table->aliases[alias - 1];
     if (topic->size > 0) {
         return set_alias(known, *topic) ? REASON_SUCCESS : REASON_QUOTA_EXCEEDED;
     }
@@ -56,15 +87,14 @@ alias_choose(struct connection *c, struct bytes topic, uint16_t *alias, bool *om
 {
     *alias = 0;
     *omit = false;
-    if (c->aliases_out == NULL) {
-        c->aliases_out = make_table(c->alias_max_out);
-        if (c->aliases_out == NULL) {
-            return;
-        }
+    struct aliases *aliases = need_aliases(c);
+    const struct alias_table *table = aliases != NULL ? need_table(&aliases->out, c->alias_max_out) : NULL;
+    if (table == NULL) {
+        return;
     }
     uint32_t hash = (uint32_t)XXH3_64bits(topic.data, topic.size);
-    for (uint16_t i = 0; i < c->aliases_out->count; i++) {
-        const struct alias *known = &c->aliases_out->aliases[i];
+    for (uint16_t i = 0; i < table->count; i++) {
+        const struct alias *known = &table->aliases[i];
         if (known->topic == NULL) {
             *alias = (uint16_t)(i + 1);
             return;
@@ -80,7 +110,7 @@ alias_choose(struct connection *c, struct bytes topic, uint16_t *alias, bool *om
 void
 alias_remember(struct connection *c, struct bytes topic, uint16_t alias)
 {
-    struct alias *known = &c->aliases_out->aliases[alias - 1];
+    struct alias *known = &c->aliases->out->aliases[alias - 1];
     known->hash = (uint32_t)XXH3_64bits(topic.data, topic.size);
     set_alias(known, topic); /* without memory it stays free: the next message sets it anew */
 }

@@ -20,4 +20,6 @@ uint8_t alias_resolve(struct connection *c, uint16_t alias_max, uint16_t alias, 
 void alias_choose(struct connection *c, struct bytes topic, uint16_t *alias, bool *omit);
 void alias_remember(struct connection *c, struct bytes topic, uint16_t alias);
 
+void alias_forget_all(struct connection *c);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "codec/encode.h"
 #include "engine/log.h"
+#include "engine/net/alias.h"
 #include "engine/protocol/input.h"
 #include "engine/session/session.h"
 
@@ -42,15 +43,43 @@ remember_peer(struct peer_address *peer, const struct sockaddr_storage *address)
     }
 }
 
+/* Without memory for it an IPv6 peer stays unknown, which only the log says. */
+static void
+keep_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
+{
+    c->peer_port = peer->port;
+    c->peer_is_v6 = peer->family == AF_INET6;
+    if (c->peer_is_v6) {
+        c->peer.v6 = malloc(sizeof peer->bytes);
+        c->peer_is_v6 = c->peer.v6 != NULL;
+        budget_charge(shard->account, c->peer_is_v6 ? sizeof peer->bytes : 0);
+    }
+    c->peer_known = peer->family == AF_INET || c->peer_is_v6;
+    if (c->peer_known) {
+        memcpy(c->peer_is_v6 ? c->peer.v6 : c->peer.v4, peer->bytes, c->peer_is_v6 ? sizeof peer->bytes : sizeof c->peer.v4);
+    }
+}
+
+static struct peer_address
+peer_of(const struct connection *c)
+{
+    struct peer_address peer = {.port = c->peer_port, .family = !c->peer_known ? 0 : c->peer_is_v6 ? AF_INET6 : AF_INET};
+    if (c->peer_known) {
+        memcpy(peer.bytes, c->peer_is_v6 ? c->peer.v6 : c->peer.v4, c->peer_is_v6 ? sizeof peer.bytes : sizeof c->peer.v4);
+    }
+    return peer;
+}
+
 const char *
 connection_peer_text(const struct connection *c)
 {
     static _Thread_local char text[INET6_ADDRSTRLEN + 8];
     char address[INET6_ADDRSTRLEN] = "unknown";
-    if (c->peer.family != 0) {
-        inet_ntop(c->peer.family, c->peer.bytes, address, sizeof address);
+    struct peer_address peer = peer_of(c);
+    if (peer.family != 0) {
+        inet_ntop(peer.family, peer.bytes, address, sizeof address);
     }
-    snprintf(text, sizeof text, "%s:%u", address, c->peer.port);
+    snprintf(text, sizeof text, "%s:%u", address, peer.port);
     return text;
 }
 
@@ -62,17 +91,12 @@ make_connection(struct shard *shard, io_socket socket, uint8_t listener)
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         return NULL;
     }
+    c->state = CONNECTION_NEW;
     c->socket = socket;
     c->listener = listener;
     c->timer.kind = TIMER_CONNECTION;
-    c->last_received_ms = shard->now_ms;
+    c->last_received_ms = (uint32_t)shard->now_ms;
     c->packet_size_max = UINT32_MAX;
-    c->next = shard->all_connections;
-    c->link = &shard->all_connections;
-    if (c->next != NULL) {
-        c->next->link = &c->next;
-    }
-    shard->all_connections = c;
     stats_add(&shard->stats.sockets, 1);
     io_set_token(shard->io, socket, (uint64_t)(uintptr_t)c);
     return c;
@@ -81,10 +105,12 @@ make_connection(struct shard *shard, io_socket socket, uint8_t listener)
 static void
 forget_connection(struct shard *shard, struct connection *c)
 {
-    *c->link = c->next;
-    if (c->next != NULL) {
-        c->next->link = c->link;
+    if (c->peer_is_v6) {
+        free(c->peer.v6);
+        budget_refund(shard->account, sizeof((struct peer_address *)NULL)->bytes);
     }
+    c->state = CONNECTION_NONE;
+    slab_give(&shard->connections, c);
     stats_sub(&shard->stats.sockets, 1);
 }
 
@@ -134,7 +160,7 @@ connection_accepted(struct shard *shard, const struct io_event *event)
         io_close(shard->io, event->socket);
         return;
     }
-    c->peer = peer;
+    keep_peer(shard, c, &peer);
     timer_arm(&shard->wheel, &c->timer, shard->now_ms + shard->config->connect_timeout_s * 1000ull);
     io_receive_once(shard->io, c->socket);
 }
@@ -151,7 +177,7 @@ connection_move(struct shard *shard, struct connection **cp, unsigned home)
         connection_drop(shard, c, false);
         return;
     }
-    h->peer = c->peer;
+    h->peer = peer_of(c);
     h->listener = c->listener;
     h->deadline_ms = c->timer.due_ms;
     h->size = c->partial_used;
@@ -163,7 +189,6 @@ connection_move(struct shard *shard, struct connection **cp, unsigned home)
     timer_disarm(&shard->wheel, &c->timer);
     stop_input(shard, c);
     forget_connection(shard, c);
-    slab_give(&shard->connections, c);
 }
 
 void
@@ -189,7 +214,7 @@ connection_arrived(struct shard *shard, const struct io_event *event)
         free(h);
         return;
     }
-    c->peer = h->peer;
+    keep_peer(shard, c, &h->peer);
     timer_arm(&shard->wheel, &c->timer, h->deadline_ms);
     input_bytes(shard, c, bytes_of(h->bytes, h->size));
     free(h);
@@ -224,7 +249,7 @@ connection_received(struct shard *shard, struct connection *c, const struct io_e
         return;
     }
     stats_add(&shard->stats.bytes_received, (uint64_t)event->result);
-    c->last_received_ms = shard->now_ms;
+    c->last_received_ms = (uint32_t)shard->now_ms;
     input_bytes(shard, c, bytes_of(event->data, (uint32_t)event->result));
 }
 
@@ -241,7 +266,7 @@ connection_must_hold(const struct shard *shard, const struct connection *c, bool
 static bool
 waited_long_enough(const struct shard *shard, const struct connection *c)
 {
-    return !shard->backlogged && c->out_bytes <= shard->config->max_output_bytes && shard->now_ms >= c->held_since_ms + SLOW_LANE_MS;
+    return !shard->backlogged && c->out_bytes <= shard->config->max_output_bytes && (uint32_t)shard->now_ms - c->held_since_ms >= SLOW_LANE_MS;
 }
 
 void
@@ -252,7 +277,7 @@ connection_hold(struct shard *shard, struct connection *c, bool takes_memory)
     }
     c->held = true;
     c->held_for_memory = takes_memory;
-    c->held_since_ms = shard->now_ms;
+    c->held_since_ms = (uint32_t)shard->now_ms;
     c->held_next = NULL;
     if (shard->held_last != NULL) {
         shard->held_last->held_next = c;
@@ -310,7 +335,7 @@ connection_resume_held(struct shard *shard)
         struct connection *c = take_held(shard);
         bool was_last = c == last;
         if (connection_must_hold(shard, c, c->held_for_memory) && !waited_long_enough(shard, c)) {
-            uint64_t since_ms = c->held_since_ms;
+            uint32_t since_ms = c->held_since_ms;
             connection_hold(shard, c, c->held_for_memory);
             c->held_since_ms = since_ms;
         } else {
@@ -347,18 +372,17 @@ add_chunk(struct shard *shard, struct connection *c, uint32_t size)
     if (chunk == NULL) {
         return NULL;
     }
-    chunk->next = NULL;
-    *(c->out_last ? &c->out_last->next : &c->out_first) = chunk;
-    c->out_last = chunk;
+    *(c->out_first ? &c->out_first->last->next : &c->out_first) = chunk;
+    c->out_first->last = chunk;
     return chunk;
 }
 
 uint8_t *
 connection_append(struct shard *shard, struct connection *c, uint32_t size)
 {
-    struct chunk *chunk = c->out_last;
+    struct chunk *chunk = c->out_first != NULL ? c->out_first->last : NULL;
     if (chunk == NULL || chunk->room - chunk->used < size) {
-        chunk = add_chunk(shard, c, size);
+        chunk = size <= UINT32_MAX - c->out_bytes ? add_chunk(shard, c, size) : NULL; /* K4 */
         if (chunk == NULL) {
             stats_add(&shard->stats.drops[DROP_MEMORY], 1);
             return NULL;
@@ -389,10 +413,9 @@ drop_first_chunk(struct shard *shard, struct connection *c)
 {
     struct chunk *chunk = c->out_first;
     c->out_first = chunk->next;
-    if (c->out_first == NULL) {
-        c->out_last = NULL;
+    if (c->out_first != NULL) {
+        c->out_first->last = chunk->last;
     }
-    c->out_start = 0;
     chunk_give(&shard->chunks, &chunk);
 }
 
@@ -403,22 +426,21 @@ drop_first_chunk(struct shard *shard, struct connection *c)
 static void
 merge_chunks(struct shard *shard, struct connection *c)
 {
-    uint64_t waiting = c->out_bytes < MERGE_BYTES_MAX ? c->out_bytes : MERGE_BYTES_MAX;
-    struct chunk *merged = chunk_take(&shard->chunks, (uint32_t)waiting);
+    uint32_t waiting = c->out_bytes < MERGE_BYTES_MAX ? c->out_bytes : MERGE_BYTES_MAX;
+    struct chunk *merged = chunk_take(&shard->chunks, waiting);
     if (merged == NULL) {
         return;
     }
-    while (c->out_first != NULL && merged->room - merged->used >= c->out_first->used - c->out_start) {
-        uint32_t size = c->out_first->used - c->out_start;
-        memcpy(merged->bytes + merged->used, c->out_first->bytes + c->out_start, size);
+    struct chunk *first;
+    while ((first = c->out_first) != NULL && merged->room - merged->used >= first->used - first->sent) {
+        uint32_t size = first->used - first->sent;
+        memcpy(merged->bytes + merged->used, first->bytes + first->sent, size);
         merged->used += size;
         drop_first_chunk(shard, c);
     }
-    merged->next = c->out_first;
+    merged->next = first;
+    merged->last = first != NULL ? first->last : merged;
     c->out_first = merged;
-    if (c->out_last == NULL) {
-        c->out_last = merged;
-    }
 }
 
 static void
@@ -428,9 +450,9 @@ start_send(struct shard *shard, struct connection *c)
         merge_chunks(shard, c);
     }
     struct chunk *chunk = c->out_first;
-    if (c->out_under_way == 0 && chunk != NULL && chunk->used > c->out_start && c->state != CONNECTION_CLOSED) {
-        c->out_under_way = chunk->used - c->out_start;
-        io_send(shard->io, c->socket, chunk->bytes + c->out_start, c->out_under_way);
+    if (c->out_under_way == 0 && chunk != NULL && chunk->used > chunk->sent && c->state != CONNECTION_CLOSED) {
+        c->out_under_way = chunk->used - chunk->sent;
+        io_send(shard->io, c->socket, chunk->bytes + chunk->sent, c->out_under_way);
     }
 }
 
@@ -476,16 +498,17 @@ connection_sent(struct shard *shard, struct connection *c, int32_t result)
     }
     stats_add(&shard->stats.bytes_sent, size);
     c->out_bytes -= size;
-    c->out_start += size;
-    if (c->out_start == c->out_first->used) {
-        if (c->out_first->next == NULL && c->chunk_hint > 0 && c->out_start < chunk_sizes[c->chunk_hint - 1] / 2) {
+    struct chunk *first = c->out_first;
+    first->sent += size;
+    if (first->sent == first->used) {
+        if (first->next == NULL && c->chunk_hint > 0 && first->sent < chunk_sizes[c->chunk_hint - 1] / 2) {
             c->chunk_hint--;
         }
         drop_first_chunk(shard, c);
     }
     if (c->held) {
         shard->held_may_go = true;
-        c->last_received_ms = shard->now_ms; /* it cannot say that it lives while we do not read, but it takes what we send */
+        c->last_received_ms = (uint32_t)shard->now_ms; /* it cannot say that it lives while we do not read, but it takes what we send */
     }
     if (c->out_first != NULL) {
         mark_dirty(shard, c);
@@ -531,6 +554,7 @@ connection_drop(struct shard *shard, struct connection *c, bool will_cancelled)
     if (c->state == CONNECTION_CLOSED) {
         return;
     }
+    assert(c->state != CONNECTION_NONE);
     c->state = CONNECTION_CLOSED;
     timer_disarm(&shard->wheel, &c->timer);
     stop_input(shard, c);
@@ -601,24 +625,9 @@ connection_closed(struct shard *shard, struct connection *c)
         }
         *at = c->dirty_next;
     }
-    connection_free_aliases(&c->aliases_in);
-    connection_free_aliases(&c->aliases_out);
+    alias_forget_all(c);
     unadmit(shard, c->listener);
     forget_connection(shard, c);
-    slab_give(&shard->connections, c);
-}
-
-void
-connection_free_aliases(struct alias_table **table)
-{
-    if (*table == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < (*table)->count; i++) {
-        free((*table)->aliases[i].topic);
-    }
-    free(*table);
-    *table = NULL;
 }
 
 void
@@ -636,10 +645,11 @@ connection_timer(struct shard *shard, struct connection *c)
         return;
     }
     /* Lazy keep-alive: packets only note the time. MQTT5 [MQTT-3.1.2-22]. Held by congestion it is silent because of us. */
-    uint64_t due_ms = c->last_received_ms + c->silence_max_ms;
+    uint32_t silent_ms = (uint32_t)shard->now_ms - c->last_received_ms; /* 27 hours at most, so the half of a clock will do */
+    uint32_t silence_max_ms = connection_silence_ms(c);
     bool excused = c->held && shard->congested;
-    if (due_ms > shard->now_ms || excused) {
-        timer_arm(&shard->wheel, &c->timer, excused ? shard->now_ms + c->silence_max_ms : due_ms);
+    if (silent_ms < silence_max_ms || excused) {
+        timer_arm(&shard->wheel, &c->timer, shard->now_ms + silence_max_ms - (excused ? 0 : silent_ms));
         return;
     }
     stats_add(&shard->stats.drops[DROP_KEEP_ALIVE], 1);

@@ -11,23 +11,25 @@
  *   K1  `session` is set exactly in CONNECTED; then session->connection is this one.
  *   K2  in CLOSING and CLOSED nothing that arrives is looked at.
  *   K3  `partial` holds the bytes that arrived and were not yet parsed; it is empty or the connection waits for more bytes or is held.
- *   K4  output leaves in order; the first chunk is the one under way; out_bytes is what was appended and not yet sent.
+ *   K4  output leaves in order; the first chunk is the one under way; out_bytes is what was appended and not yet sent, below 4 GiB.
  */
 #ifndef TIDEWIRE_ENGINE_NET_CONNECTION_H
 #define TIDEWIRE_ENGINE_NET_CONNECTION_H
 
 #include "engine/shard.h"
 
+#include <assert.h>
 #include <netinet/in.h>
 
 enum connection_state {
+    CONNECTION_NONE, /* memory in the slab: no connection */
     CONNECTION_NEW,
     CONNECTION_CONNECTED,
     CONNECTION_CLOSING,
     CONNECTION_CLOSED,
 };
 
-/* The peer's address, without what a struct sockaddr_storage wastes. */
+/* The peer's address as it travels, without what a struct sockaddr_storage wastes. */
 struct peer_address {
     uint8_t bytes[16];
     uint16_t port;
@@ -44,28 +46,15 @@ struct alias_table {
     } aliases[];
 };
 
+/* Both directions; there from the first alias on. */
+struct aliases {
+    struct alias_table *in, *out;
+};
+
+/* Two cache lines. The first is what a packet that comes and one that goes look at. */
 struct connection {
     struct session *session;
-    struct connection *next, **link;      /* all connections of the shard */
-    struct connection *dirty_next;
-    struct connection *held_next;
-    struct chunk *out_first, *out_last;
-    uint8_t *partial;
-    struct alias_table *aliases_in, *aliases_out;
-    struct timer timer;                   /* TIMER_CONNECTION */
-    uint64_t last_received_ms;
-    uint64_t held_since_ms;
-    uint32_t partial_used, partial_room;
-    uint32_t out_start;                   /* of the first chunk: already sent */
-    uint32_t out_under_way;               /* bytes of the send under way; 0: none */
-    uint64_t out_bytes;
-    uint32_t packet_size_max;             /* the client's Maximum Packet Size */
-    uint32_t memo;                        /* of the match cache */
-    io_socket socket;
-    uint32_t silence_max_ms;              /* 1.5 keep-alives; 0: no limit */
-    struct peer_address peer;
-    uint16_t alias_max_out;               /* aliases that we may use */
-    uint8_t state;                        /* enum connection_state */
+    uint8_t state;                        /* enum connection_state; where its slab lets it be read for ever */
     uint8_t version;                      /* enum mqtt_version; 0 before CONNECT */
     uint8_t listener;
     uint8_t chunk_hint;                   /* class of the next first chunk */
@@ -77,7 +66,39 @@ struct connection {
     bool problem_information : 1;         /* Reason Strings wanted */
     bool peer_ended : 1;                  /* nothing more will come */
     bool linger : 1;                      /* the timer is for the end of CLOSING */
+    bool peer_known : 1;
+    bool peer_is_v6 : 1;
+    uint16_t alias_max_out;               /* aliases that we may use */
+    struct chunk *out_first;              /* NULL: no output */
+    struct connection *dirty_next;
+    uint32_t out_bytes;
+    uint32_t out_under_way;               /* bytes of the send under way; 0: none */
+    uint32_t packet_size_max;             /* the client's Maximum Packet Size */
+    io_socket socket;
+    uint32_t memo;                        /* of the match cache */
+    uint32_t last_received_ms;            /* low half of the shard's time */
+    uint32_t partial_used, partial_room;
+
+    struct timer timer;                   /* TIMER_CONNECTION */
+    uint8_t *partial;
+    struct aliases *aliases;              /* NULL: none yet */
+    struct connection *held_next;
+    union {
+        uint8_t v4[4];
+        uint8_t *v6;                      /* 16 bytes of the heap */
+    } peer;
+    uint16_t peer_port;
+    uint16_t keep_alive_s;                /* 0: no limit */
+    uint32_t held_since_ms;               /* low half of the shard's time */
 };
+static_assert(sizeof(struct connection) == 128, "counts in bytes per connection");
+
+/* After this time without a packet the client is gone: MQTT5 [MQTT-3.1.2-22]. 0: it may be silent for ever. */
+static inline uint32_t
+connection_silence_ms(const struct connection *c)
+{
+    return c->keep_alive_s * 1500u;
+}
 
 /* What travels when a connection moves to its home shard. */
 struct handover {
@@ -125,7 +146,5 @@ void connection_flush_dirty(struct shard *shard);
 
 /* "127.0.0.1:1883"; borrowed until the next call of this thread. */
 const char *connection_peer_text(const struct connection *c);
-
-void connection_free_aliases(struct alias_table **table);
 
 #endif

@@ -246,10 +246,10 @@ remember_client(struct shard *shard, struct connection *c, const struct connect 
     if (c->alias_max_out > broker_aliases) {
         c->alias_max_out = broker_aliases;
     }
-    c->silence_max_ms = keep_alive_s * 1500u;
+    c->keep_alive_s = keep_alive_s;
     timer_disarm(&shard->wheel, &c->timer);
-    if (c->silence_max_ms > 0) {
-        timer_arm(&shard->wheel, &c->timer, shard->now_ms + c->silence_max_ms);
+    if (keep_alive_s > 0) {
+        timer_arm(&shard->wheel, &c->timer, shard->now_ms + connection_silence_ms(c));
     }
 }
 

@@ -119,6 +119,43 @@ objects_never_overlap(void **state)
     slab_fini(&slab);
 }
 
+/* Three blocks' worth, every third given back: the stamp in the readable bytes tells. */
+static void
+a_walk_sees_every_object_once_taken_or_not(void **state)
+{
+    (void)state;
+    enum { OBJECTS = 200 };
+    struct object { void *link; uint64_t stamp; uint8_t rest[984]; } *objects[OBJECTS];
+    struct slab slab;
+    slab_init(&slab, sizeof(struct object), 0, &account);
+    slab_keep_readable(&slab, offsetof(struct object, rest));
+    struct slab_walk nothing = {0};
+    assert_null(slab_walk(&slab, &nothing));
+
+    for (uint64_t i = 0; i < OBJECTS; i++) {
+        objects[i] = slab_take(&slab);
+        objects[i]->stamp = i + 1;
+    }
+    for (int i = 0; i < OBJECTS; i += 3) {
+        objects[i]->stamp = 0;
+        slab_give(&slab, objects[i]);
+    }
+    uint32_t seen[OBJECTS + 1] = {0};
+    struct slab_walk walk = {0};
+    for (const struct object *object; (object = slab_walk(&slab, &walk)) != NULL;) {
+        assert_in_range(object->stamp, 0, OBJECTS);
+        seen[object->stamp]++;
+    }
+    assert_null(slab_walk(&slab, &walk));
+    for (int i = 0; i < OBJECTS; i++) {
+        assert_int_equal(seen[i + 1], i % 3 != 0);
+        if (i % 3 != 0) {
+            slab_give(&slab, objects[i]);
+        }
+    }
+    slab_fini(&slab);
+}
+
 int
 main(void)
 {
@@ -128,6 +165,7 @@ main(void)
         cmocka_unit_test(objects_are_aligned_as_their_size),
         cmocka_unit_test(blocks_are_charged_and_refunded),
         cmocka_unit_test(objects_never_overlap),
+        cmocka_unit_test(a_walk_sees_every_object_once_taken_or_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
