@@ -93,7 +93,7 @@ create_file_table(struct ring *ring, uint32_t file_count, char *error, size_t er
  * Receive buffers in use at first. The kernel takes them in turn, so all in use are touched sooner or later: a quiet broker stays small with few, and
  * a busy one gets more when it runs out.
  */
-#define BUFFERS_AT_START 256u
+#define BUFFERS_AT_START 64u
 
 static void *
 map_zeroed(size_t size)
