@@ -23,6 +23,7 @@ LAYERS = {
     "engine/io": ["engine/io"],
     "bench": ["bench", "codec"],
     "bench/micro": ["bench/micro", "engine", "router", "alloc", "codec"],
+    "bench/millions": ["bench/millions", "engine", "router", "alloc", "codec"],  # has the broker inside
 }
 
 LIBC = {
