@@ -50,8 +50,8 @@ def write_json(document, path):
 def write_html(document, path, template):
     with open(template) as f:
         page = f.read()
-    # A string may hold '</script>', which would end the script it stands in.
-    text = json.dumps(without_series(document)).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+    # A string may hold '</script>' or '<!--', which mean something to the page even inside its script.
+    text = json.dumps(without_series(document)).replace("<", "\\u003c")
     replace(path, page.replace(MARKER, text))
 
 

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""bench/compare, with brokers that do what brokers should not: what is known is told and kept, whatever happens.
+
+usage: compare_test.py TIDEWIRE_BENCH FLOOR
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import types
+import unittest
+
+BENCH, FLOOR = sys.argv[1:3]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+sys.dont_write_bytecode = True
+from compare_lib import brokers, cases, document, options, progress, rounds, summary  # noqa: E402
+
+# Accepts, and closes at once.
+REFUSING = """'%s' -c "
+import socket, sys
+listener = socket.create_server((\\"127.0.0.1\\", int(sys.argv[1])))
+while True: listener.accept()[0].close()
+" {port}""" % sys.executable
+DYING = "sh -c 'echo out of luck; exec timeout -s KILL 0.6 %s -p {port}'" % FLOOR
+GOOD = FLOOR + " -p {port}"
+
+
+def start(*arguments):
+    """One short case; the load and the brokers on whatever cores there are."""
+    command = [os.path.join(ROOT, "bench", "compare"), "--bench", BENCH, "--duration", "200ms", "--warmup", "20ms", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class Comparison:
+    """What a run of bench/compare left: its exit code, its table, its messages, its documents."""
+
+    def __init__(self, *arguments, interrupt_after=None):
+        with tempfile.TemporaryDirectory() as folder:
+            files = [os.path.join(folder, name) for name in ("out.json", "out.html")]
+            process = start(*arguments, "--json", files[0], "--html", files[1])
+            if interrupt_after is not None:
+                wait_for_case(files[0], interrupt_after)
+                process.send_signal(signal.SIGINT)
+            self.table, self.messages = process.communicate(timeout=120)
+            self.code = process.returncode
+            self.document, self.page = (read(path) for path in files)
+            self.document = json.loads(self.document) if self.document else None
+            self.left_over = sorted(set(os.listdir(folder)) - {"out.json", "out.html"})
+
+    def runs(self, case, broker):
+        return self.document["runs"].get(case, {}).get(broker, [])
+
+
+def read(path):
+    if not os.path.exists(path):
+        return None
+    with open(path) as f:
+        return f.read()
+
+
+def wait_for_case(path, name):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        text = read(path)
+        if text and name in json.loads(text)["summary"]:
+            return
+        time.sleep(0.02)
+    raise AssertionError("no case %s" % name)
+
+
+class WholeRuns(unittest.TestCase):
+    def test_a_relay_beside_itself_is_compared_in_every_form(self):
+        done = Comparison("--case", "small=pairs --count 5 --burst 20", "--relay", "a=" + GOOD, "--relay", "b=" + GOOD, "--rounds", "3", "--samples", "--against", "b")
+        self.assertEqual(done.code, 0, done.messages)
+        self.assertEqual([r["round"] for r in done.runs("small", "a")], [1, 2, 3])
+        figures = done.document["summary"]["small"]["a"]["cpu_ns_per_delivered"]
+        values = sorted(r["cpu_ns_per_delivered"] for r in done.runs("small", "a"))
+        self.assertEqual([figures["min"], figures["median"], figures["max"], figures["runs"]], [*values, 3])
+        self.assertEqual(done.document["ratios"]["small"]["b"]["against"], 1)
+        self.assertEqual(min(r["floor"] for r in done.document["ratios"]["small"].values()), 1)
+        self.assertRegex(done.table, r"a, round 3: \d")
+        self.assertIn("tidewire-bench pairs --count 5 --burst 20", done.table)
+        self.assertIn('"small": {"a":', done.page)
+        self.assertNotIn(document.MARKER, done.page)
+        for key in ("command", "commit", "machine", "cores", "kernel", "time"):
+            self.assertIn(key, done.document)
+        self.assertEqual(done.left_over, [])
+
+    def test_a_broker_that_dies_is_told_with_its_last_words_and_the_others_figures_stay(self):
+        done = Comparison("--case", "c=pairs --count 2", "--relay", "good=" + GOOD, "--relay", "dying=" + DYING, "--rounds", "1", "--duration", "3s")
+        self.assertEqual(done.code, 1)
+        self.assertIn("out of luck", done.messages)
+        self.assertRegex(done.messages, "killed by signal 9|ended with status 137")
+        self.assertIn("out of luck", done.runs("c", "dying")[0]["broker_ended"])
+        self.assertEqual((done.runs("c", "dying")[0]["ok"], done.runs("c", "good")[0]["ok"]), (False, True))
+        self.assertIsNone(done.document["summary"]["c"]["dying"]["cpu_ns_per_delivered"])
+        self.assertIn("out of luck", done.page)
+        self.assertIn("NOT CLEAN", done.table)
+
+    def test_a_broker_that_refuses_is_told_with_the_connections(self):
+        done = Comparison("--case", "c=pairs --count 2", "--broker", "refusing=" + REFUSING, "--rounds", "1")
+        self.assertEqual(done.code, 1)
+        failures = done.runs("c", "refusing")[0]["failures"]
+        self.assertEqual(sum(f["count"] for f in failures), 4)
+        self.assertIn(failures[0]["kind"], done.messages)
+        self.assertIn("0 of 1", done.table)
+
+    def test_a_broker_that_does_not_start_is_left_out_after_two_attempts(self):
+        done = Comparison("--case", "c=pairs --count 2", "--broker", "bad=sh -c 'echo no such option >&2; exit 3'", "--broker", "nowhere=/no/such/broker",
+                          "--relay", "good=" + GOOD, "--rounds", "3")
+        self.assertEqual(done.code, 1)
+        self.assertEqual([(b["broker"], b["round"]) for b in done.document["broken"] if b["broker"] == "bad"], [("bad", 1), ("bad", 2)])
+        self.assertIn("ended with status 3 before it listened; it printed: no such option", done.messages)
+        self.assertIn("/no/such/broker: no such program", done.messages)
+        self.assertEqual(len(done.runs("c", "good")), 3)
+
+    def test_an_interrupt_leaves_the_table_and_the_files_so_far(self):
+        done = Comparison("--case", "first=pairs --count 2", "--case", "second=pairs --count 2 --duration 60s", "--relay", "good=" + GOOD, "--rounds", "1",
+                          interrupt_after="first")
+        self.assertEqual(done.code, 130)
+        self.assertTrue(done.document["interrupted"])
+        self.assertEqual((len(done.runs("first", "good")), len(done.runs("second", "good"))), (1, 0))
+        self.assertIn("interrupted: these are the figures so far", done.table)
+        self.assertIn('"interrupted": true', done.page)
+        self.assertNotIn("Traceback", done.messages)
+
+    def test_options_that_make_no_sense_are_refused_by_name(self):
+        wrong = [(["--cases", "fanout,speed"], "no case 'speed'"), (["--rounds", "0"], "--rounds"), (["--duration", "soon"], "'soon' is not a time"),
+                 (["--broker", "x"], "'x' is not name="), (["--against", "nobody"], "--against nobody"), (["--broker-core", "9999"], "no core 9999"),
+                 (["--broker-core", "0-"], "'0-' is not a list of cores"), (["--json", "/no/such/folder/x.json"], "cannot write /no/such/folder/x.json"),
+                 (["--relay", "good=x"], "two brokers with one name"), (["--bench", "/no/such/bench"], "/no/such/bench is not there"),
+                 (["--cases", "idle", "--case", "idle=pairs"], "two cases with one name: idle")]
+        for arguments, said in wrong:
+            with self.subTest(arguments=arguments):
+                process = start("--relay", "good=" + GOOD, *arguments)
+                _, messages = process.communicate(timeout=20)
+                self.assertEqual(process.returncode, 2)
+                self.assertIn(said, messages)
+
+
+def results_of(**runs):
+    """Of one case 'c': broker=[(cpu, ok)...]."""
+    results = rounds.Results()
+    results.runs["c"] = {name: [{"cpu_ns_per_delivered": cpu, "msgs_per_s": 1e9 / cpu, "ok": ok} for cpu, ok in values] for name, values in runs.items()}
+    return results
+
+
+class Figures(unittest.TestCase):
+    def summarize(self, results, goals=()):
+        case = cases.case("c", "pairs", goals=goals)
+        those = [brokers.Broker(name, "", relay=name.startswith("floor")) for name in results.runs["c"]]
+        return summary.CaseSummary(case, those, results, "peer"), {b.name: b for b in those}
+
+    def test_only_clean_runs_count(self):
+        results = results_of(peer=[(100, True), (1, False), (300, True), (200, True)])
+        self.assertEqual(summary.summarize(results.runs["c"]["peer"], "cpu_ns_per_delivered"), {"median": 200, "min": 100, "max": 300, "runs": 3})
+
+    def test_ratios_refer_to_the_chosen_broker_and_to_the_lower_relay(self):
+        figures, named = self.summarize(results_of(peer=[(400, True)], tidewire=[(100, True)], floor=[(80, True)], floor_wait=[(50, True)]))
+        self.assertEqual((figures.ratio(named["tidewire"]), figures.times_floor(named["tidewire"])), (0.25, 2))
+        self.assertEqual(figures.times_floor(named["floor_wait"]), 1)
+
+    def test_without_a_clean_run_of_the_reference_there_is_no_ratio(self):
+        figures, named = self.summarize(results_of(peer=[(400, False)], tidewire=[(100, True)]))
+        self.assertEqual((figures.ratio(named["tidewire"]), figures.times_floor(named["tidewire"])), (None, None))
+
+    def test_goals_are_held_against_floor_best_peer_and_value(self):
+        goals = [*cases.cpu_goals(floor=2, best=0.2), cases.Goal("msgs_per_s", 2, "best"), cases.Goal("cpu_ns_per_delivered", 100)]
+        figures, _ = self.summarize(results_of(peer=[(400, True)], other=[(300, True)], tidewire=[(100, True)], floor=[(50, True)]), goals)
+        answers = [(a["of"], round(a["value"], 2), a["reached"]) for a in figures.check_goals()]
+        self.assertEqual(answers, [("floor", 2, True), ("best", 0.33, False), ("best", 3, True), (None, 100, True)])
+
+    def test_goals_that_nobody_is_there_for_are_not_answered(self):
+        figures, _ = self.summarize(results_of(tidewire=[(100, True)]), cases.cpu_goals(floor=2, best=0.2))
+        self.assertEqual(figures.check_goals(), [])
+
+
+class Order(unittest.TestCase):
+    def test_every_broker_has_every_place_in_the_order(self):
+        three = [brokers.Broker(n, "") for n in "abc"]
+        turns = rounds.plan([cases.CASES["fanout"]], three, 3)
+        self.assertEqual("".join(t.broker.name for t in turns), "abcbcacab")
+
+    def test_relays_sit_out_what_they_do_not_know(self):
+        relay = brokers.Broker("floor", "", relay=True)
+        takes_part = [name for name, case in cases.CASES.items() if rounds.plan([case], [relay], 1)]
+        self.assertEqual(takes_part, ["fanout", "fanin", "pairs-20", "pairs", "pairs-1000", "latency"])
+
+    def test_what_remains_is_estimated_from_what_runs_took(self):
+        turns = rounds.plan([cases.CASES["fanout"]], [brokers.Broker("a", "")], 4)
+        watch = progress.Progress(turns, 3.5, 4, stream=types.SimpleNamespace(isatty=lambda: False))
+        self.assertAlmostEqual(watch.remaining(), 4 * (3.5 + progress.FIRST_GUESS_SECONDS))
+        watch.begin(turns[0])
+        watch.began -= 10
+        watch.end(turns[0])
+        watch.skip(turns[1])
+        self.assertAlmostEqual(watch.remaining(), 20, delta=0.5)
+
+    def test_times_are_read_as_the_load_generator_reads_them(self):
+        self.assertEqual([rounds.seconds(t) for t in ("5", "2.5s", "300ms", "1m")], [5, 2.5, 0.3, 60])
+
+    def test_lists_of_cores_are_those_of_taskset(self):
+        here = sorted(os.sched_getaffinity(0))
+        self.assertEqual(options.core_list(str(here[0])), str(here[0]))
+        self.assertEqual(options.core_list(",".join(map(str, here))), options.show_cores(here))
+
+    def test_the_quick_preset_gives_way_to_what_is_said(self):
+        parser = options.parser("", ROOT)
+        quick = parser.parse_args(["--quick"])
+        options.fill_presets(quick)
+        self.assertEqual((quick.cases.split(","), quick.rounds, quick.duration), (cases.QUICK, 3, "1s"))
+        said = parser.parse_args(["--quick", "--rounds", "7", "--cases", "pairs"])
+        options.fill_presets(said)
+        self.assertEqual((said.cases, said.rounds), ("pairs", 7))
+
+    def test_the_settings_for_brokers_name_the_port_once(self):
+        self.assertEqual(re.findall(r"\{\w+\}", brokers.FAIR_CONF), ["{port}"])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
