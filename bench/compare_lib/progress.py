@@ -2,7 +2,7 @@
 import sys
 import time
 
-FIRST_GUESS_SECONDS = 1.2  # of a run, beyond warm-up and duration: starting, connecting, draining, ending
+FIRST_GUESS_SECONDS = 0.6  # of a run, beyond warm-up and duration: starting, connecting, draining, ending
 
 
 def show_duration(seconds):
