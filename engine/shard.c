@@ -78,7 +78,7 @@ end_sessions(struct shard *shard)
     struct session *s;
     uint32_t bucket = 0;
     while ((s = session_table_first(&shard->session_table, &bucket)) != NULL) {
-        if (session_extra(s)->will != NULL) {
+        if (session_get_extra(s)->will != NULL) {
             session_drop_will(shard, s); /* nobody is left to receive it */
         }
         s->connection = NULL;
@@ -240,7 +240,7 @@ begin_stopping(struct shard *shard)
     struct slab_walk walk = {0};
     for (struct connection *c; (c = next_connection(shard, &walk)) != NULL;) {
         /* A server that ends has not lost its clients: their wills stay unsaid. */
-        if (c->session != NULL && session_extra(c->session)->will != NULL) {
+        if (c->session != NULL && session_get_extra(c->session)->will != NULL) {
             session_drop_will(shard, c->session);
         }
         connection_close(shard, c, REASON_SERVER_SHUTTING_DOWN, NULL);

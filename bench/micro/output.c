@@ -52,7 +52,6 @@ give_chunks(struct output *o, struct connection *c)
         bytes += chunk->used;
         chunk_give(&o->shard->chunks, &chunk);
     }
-    c->out_last = NULL;
     c->out_bytes = 0;
     c->dirty = false;
     return bytes;

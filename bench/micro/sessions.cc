@@ -41,7 +41,8 @@ hash_of(const void *id)
     return XXH3_64bits_withSeed(id, ID_BYTES, SEED);
 }
 
-/* Sessions as large as the engine's, each with its identifier in memory of its own. */
+/* Sessions as large as the engine's, each with its identifier inside. */
+static_assert(ID_BYTES <= SESSION_ID_INLINE, "longer ones lie on the heap");
 const struct session_table &
 full_table()
 {
@@ -52,11 +53,9 @@ full_table()
         micro_require(sessions != nullptr, "no memory for the sessions");
         for (std::size_t i = 0; i < count; i++) {
             struct session *s = &sessions[i];
-            s->client_id_bytes = static_cast<std::uint8_t *>(std::malloc(ID_BYTES));
-            micro_require(s->client_id_bytes != nullptr, "no memory for a client identifier");
-            write_id(reinterpret_cast<char *>(s->client_id_bytes), i);
+            write_id(reinterpret_cast<char *>(s->client_id.bytes), i);
             s->client_id_size = ID_BYTES;
-            s->client_hash = static_cast<std::uint32_t>(hash_of(s->client_id_bytes));
+            s->client_hash = static_cast<std::uint32_t>(hash_of(s->client_id.bytes));
             micro_require(session_table_add(&table, s), "no memory for the table");
         }
     }

@@ -136,7 +136,7 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     if (!topic_filter_parse(text, shard->config->max_topic_levels, &parsed)) {
         return REASON_TOPIC_FILTER_INVALID;
     }
-    if (session_extra(work->session)->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {
+    if (session_get_extra(work->session)->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {
         stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);
         return REASON_QUOTA_EXCEEDED;
     }
@@ -186,7 +186,7 @@ finish_suback(struct shard *shard, struct session *session, struct session_subac
 void
 subscribe_answer(struct shard *shard, struct session *session, uint32_t suback_serial, uint32_t code_index, uint8_t code)
 {
-    struct session_suback *suback = session_extra(session)->subacks;
+    struct session_suback *suback = session_get_extra(session)->subacks;
     while (suback != NULL && suback->serial != suback_serial) {
         suback = suback->next;
     }

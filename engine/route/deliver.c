@@ -32,7 +32,7 @@ deliver_may_send(const struct shard *shard, const struct session *session)
 {
     uint32_t bytes_max = shard->config->max_inflight_bytes;
     return session->connection != NULL && session->unacknowledged < session->window &&
-           (bytes_max == 0 || session_owed(session)->unacknowledged_bytes < bytes_max) && !output_full(shard, session->connection);
+           (bytes_max == 0 || session_get_owed(session)->unacknowledged_bytes < bytes_max) && !output_full(shard, session->connection);
 }
 
 static void
@@ -183,7 +183,7 @@ deliver_qos0(struct shard *shard, struct session *session, struct publication *p
         return;
     }
     bool full = output_full(shard, c);
-    if (session_owed(session)->queue_qos0_count > 0 || (full && terms->replayed)) {
+    if (session_get_owed(session)->queue_qos0_count > 0 || (full && terms->replayed)) {
         queue_qos0(shard, session, p, terms); /* behind those that wait already, or as a retained message that has its place */
     } else if (full || (short_of_memory && c->out_under_way > 0)) {
         drop(shard, session, full ? DROP_OUTPUT_FULL : DROP_MEMORY);
@@ -224,7 +224,7 @@ deliver_to_session(struct shard *shard, struct session *session, struct publicat
         drop(shard, session, DROP_MEMORY);
         return;
     }
-    const struct session_owed *owed = session_owed(session);
+    const struct session_owed *owed = session_get_owed(session);
     if (deliver_may_send(shard, session) && owed->queue_first == NULL && owed->inflight.resend == NULL) {
         deliver_now(shard, session, p, terms, &d);
     } else {

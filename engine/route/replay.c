@@ -426,11 +426,11 @@ room_of(const struct shard *shard, const struct session *session)
     if (c != NULL && c->out_bytes >= shard->config->max_output_bytes / 2) {
         return 0;
     }
-    uint32_t queued = session_owed(session)->queue_count;
+    uint32_t queued = session_get_owed(session)->queue_count;
     uint32_t left = queue_max == 0 ? UNLIMITED_QUEUE : queue_max;
     uint32_t room = queued < left ? (left - queued + 1) / 2 : 0;
     room = room < REPLAY_BATCH ? room : REPLAY_BATCH;
-    uint32_t granted = session_extra(session)->replay_granted;
+    uint32_t granted = session_get_extra(session)->replay_granted;
     return room > granted ? room - granted : 0;
 }
 
@@ -446,7 +446,7 @@ send_plain(struct shard *shard, const struct session *session, const struct sess
 void
 replay_continue(struct shard *shard, struct session *session)
 {
-    for (struct session_replay *mine = session_extra(session)->replays; mine != NULL; mine = mine->next) {
+    for (struct session_replay *mine = session_get_extra(session)->replays; mine != NULL; mine = mine->next) {
         uint32_t room = mine->granted == 0 ? room_of(shard, session) : 0;
         if (mine->granted == 0 && room == 0) {
             return;
@@ -483,7 +483,7 @@ forget(struct shard *shard, struct session *session, struct session_replay *mine
 void
 replay_cancel_all(struct shard *shard, struct session *session)
 {
-    while (session_extra(session)->replays != NULL) {
+    while (session_get_extra(session)->replays != NULL) {
         send_plain(shard, session, session->extra->replays, PARCEL_REPLAY_CANCEL);
         forget(shard, session, session->extra->replays);
     }
@@ -492,7 +492,7 @@ replay_cancel_all(struct shard *shard, struct session *session)
 static bool
 is_outdated(const struct shard *shard, const struct session *session, const struct session_replay *mine, const struct publication *p)
 {
-    const struct fresh *fresh = session_extra(session)->fresh;
+    const struct fresh *fresh = session_get_extra(session)->fresh;
     if (fresh == NULL) {
         return false;
     }

@@ -30,7 +30,7 @@ struct gathered_identifier {
 static void
 note_fresh(const struct shard *shard, struct session *session, const struct publication *p)
 {
-    if (p->retain && session_extra(session)->fresh != NULL) {
+    if (p->retain && session_get_extra(session)->fresh != NULL) {
         fresh_add(session->extra->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
     }
 }

@@ -101,7 +101,7 @@ session_tidy(struct shard *shard, struct session *s)
 static void
 free_subacks(struct shard *shard, struct session *s)
 {
-    while (session_extra(s)->subacks != NULL) {
+    while (session_get_extra(s)->subacks != NULL) {
         struct session_suback *gone = s->extra->subacks;
         s->extra->subacks = gone->next;
         free(gone);
@@ -174,7 +174,7 @@ session_end(struct shard *shard, struct session **sp)
     assert(s->connection == NULL);
 
     timer_disarm(&shard->wheel, &s->timer);
-    if (session_extra(s)->will != NULL) {
+    if (session_get_extra(s)->will != NULL) {
         publish_will(shard, s); /* MQTT5 [MQTT-3.1.2-8]: the session ends before the delay is over */
     }
     session_return_shared(shard, s, -1, 0);
@@ -226,7 +226,7 @@ session_detach(struct shard *shard, struct session **sp, bool will_is_due)
 
     free_subacks(shard, s);
     forget_window(s);
-    if (session_extra(s)->will != NULL) {
+    if (session_get_extra(s)->will != NULL) {
         if (will_is_due) {
             start_will(shard, s);
         } else {
@@ -247,7 +247,7 @@ void
 session_resume(struct shard *shard, struct session *s)
 {
     timer_disarm(&shard->wheel, &s->timer);
-    if (session_extra(s)->will != NULL) {
+    if (session_get_extra(s)->will != NULL) {
         session_drop_will(shard, s);
     }
     share_online(shard, s, true);
@@ -352,7 +352,7 @@ bool
 session_queue_is_full(const struct shard *shard, const struct session *s)
 {
     const struct config *config = shard->config;
-    const struct session_owed *owed = session_owed(s);
+    const struct session_owed *owed = session_get_owed(s);
     return (config->max_queued_messages != 0 && owed->queue_count >= config->max_queued_messages) ||
            (config->max_queued_bytes != 0 && owed->queue_bytes >= config->max_queued_bytes);
 }
@@ -378,7 +378,7 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
     const struct config *config = shard->config;
     uint32_t cost = message_cost(d->message);
     bool full = !d->replayed && (session_queue_is_full(shard, s) ||
-                                 (config->max_queued_bytes != 0 && session_owed(s)->queue_bytes + cost > config->max_queued_bytes));
+                                 (config->max_queued_bytes != 0 && session_get_owed(s)->queue_bytes + cost > config->max_queued_bytes));
     struct session_owed *owed = full || shard->pressure >= BUDGET_REFUSE ? NULL : session_need_owed(shard, s);
     if (owed == NULL) {
         enum drop_reason why = full ? DROP_QUEUE_FULL : DROP_MEMORY;
@@ -493,15 +493,15 @@ send_queued(struct shard *shard, struct session *s)
 void
 session_pump(struct shard *shard, struct session *s)
 {
-    while (s->connection != NULL && session_owed(s)->inflight.resend != NULL) {
+    while (s->connection != NULL && session_get_owed(s)->inflight.resend != NULL) {
         if (!resend_one(shard, s)) {
             return;
         }
     }
-    while (session_owed(s)->queue_first != NULL && deliver_may_send(shard, s)) {
+    while (session_get_owed(s)->queue_first != NULL && deliver_may_send(shard, s)) {
         send_queued(shard, s);
     }
-    if (session_extra(s)->replays != NULL) {
+    if (session_get_extra(s)->replays != NULL) {
         replay_continue(shard, s);
     }
 }
@@ -517,7 +517,7 @@ session_resend_all(struct session *s)
 uint8_t
 session_puback(struct shard *shard, struct session *s, uint16_t packet_id)
 {
-    struct delivery *d = inflight_get(&session_owed(s)->inflight, packet_id);
+    struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
     if (d == NULL || d->qos != 1) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }
@@ -528,7 +528,7 @@ session_puback(struct shard *shard, struct session *s, uint16_t packet_id)
 uint8_t
 session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8_t reason)
 {
-    struct delivery *d = inflight_get(&session_owed(s)->inflight, packet_id);
+    struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
     if (d == NULL || d->qos != 2) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }
@@ -550,7 +550,7 @@ session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8
 uint8_t
 session_pubcomp(struct shard *shard, struct session *s, uint16_t packet_id)
 {
-    struct delivery *d = inflight_get(&session_owed(s)->inflight, packet_id);
+    struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
     if (d == NULL || d->state != DELIVERY_RELEASED) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }

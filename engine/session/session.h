@@ -95,8 +95,8 @@ struct session {
     struct session *table_next;
     uint64_t identity;
     struct connection *connection;  /* NULL: not connected */
-    struct session_owed *owed;      /* or NULL; read it by session_owed() */
-    struct session_extra *extra;    /* or NULL; read it by session_extra() */
+    struct session_owed *owed;      /* or NULL; read it by session_get_owed() */
+    struct session_extra *extra;    /* or NULL; read it by session_get_extra() */
     union {
         struct subscription *one;   /* subscription_room 1; may be NULL */
         struct subscription **many; /* more: open addressing by text_hash */
@@ -130,13 +130,13 @@ extern const struct session_extra session_has_nothing_extra;
 
 /* To look at: an empty one if there is none. */
 static inline const struct session_owed *
-session_owed(const struct session *s)
+session_get_owed(const struct session *s)
 {
     return s->owed != NULL ? s->owed : &session_owes_nothing;
 }
 
 static inline const struct session_extra *
-session_extra(const struct session *s)
+session_get_extra(const struct session *s)
 {
     return s->extra != NULL ? s->extra : &session_has_nothing_extra;
 }
@@ -182,8 +182,8 @@ bool session_queue(struct shard *shard, struct session *session, struct delivery
 static inline bool
 session_wants_pump(const struct session *s)
 {
-    const struct session_owed *owed = session_owed(s);
-    return owed->queue_first != NULL || owed->inflight.resend != NULL || session_extra(s)->replays != NULL;
+    const struct session_owed *owed = session_get_owed(s);
+    return owed->queue_first != NULL || owed->inflight.resend != NULL || session_get_extra(s)->replays != NULL;
 }
 
 /* Sends what the window and the output limit allow: first what must be sent again, then the queue. */
