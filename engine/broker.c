@@ -63,7 +63,6 @@ open_shared(struct broker *broker, const struct config *config, char *error, siz
     struct io_options options = {
         .shard_count = broker->shard_count,
         .sockets_max = config->connections_per_shard_max ? config->connections_per_shard_max : SOCKETS_MAX_DEFAULT,
-        .batch_wait_us = config->batch_wait_us,
     };
     broker->ios = io_open(&options, error, error_size);
     if (broker->ios == NULL) {

@@ -47,7 +47,8 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
     shard->config = config;
     shard->account = &broker->budget.accounts[number];
     shard->scratch = scratch;
-    shard->now_ms = io_clock_ns(shard->io) / 1000000;
+    shard->gather.window_start_ns = io_clock_ns(shard->io);
+    shard->now_ms = shard->gather.window_start_ns / 1000000;
     timer_wheel_init(&shard->wheel, shard->now_ms);
     slab_init(&shard->connections, sizeof(struct connection), 0, shard->account);
     slab_keep_readable(&shard->connections, offsetof(struct connection, state) + 1); /* next_connection() */
@@ -292,7 +293,7 @@ wait_for_events(struct shard *shard, bool may_wait, struct io_event *events)
     } else {
         epoch_offline(epoch, shard->number);
     }
-    unsigned count = io_wait(shard->io, timeout_ns, shard->gather.on, events, SHARD_EVENTS_MAX);
+    unsigned count = io_wait(shard->io, timeout_ns, shard->gather.wait_us, events, SHARD_EVENTS_MAX);
     if (asleep) {
         epoch_online(epoch, shard->number);
         mesh_awake(shard->broker->mesh, shard->number);
@@ -309,6 +310,15 @@ look_at_congestion(struct shard *shard)
     shard->backlogged = mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX;
     shard->congested = shard->backlogged || shard->pressure >= BUDGET_HOLD_PUBLISHERS;
     shard->held_may_go = shard->held_may_go || (before && !shard->congested);
+}
+
+static void
+look_at_pace(struct shard *shard)
+{
+    uint64_t now_ns = io_now_ns(shard->io);
+    if (gather_is_due(&shard->gather, now_ns)) {
+        gather_judge(&shard->gather, now_ns, io_cpu_ns(shard->io), stats_get(&shard->stats.packets_received), shard->config->batch_wait_us);
+    }
 }
 
 bool
@@ -333,7 +343,7 @@ shard_turn(struct shard *shard, bool may_wait)
         }
         handle_event(shard, &events[i]);
     }
-    gather_note(&shard->gather, io_now_ns(shard->io), stats_get(&shard->stats.packets_received), shard->config->batch_wait_us);
+    look_at_pace(shard);
     if (shard->replays != NULL) {
         replay_run(shard);
     }

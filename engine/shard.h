@@ -67,7 +67,7 @@ struct shard {
     bool held_may_go;            /* some held connection may go on: look before sleeping */
     bool stopping;
 
-    struct gather gather;        /* whether the next wait may hold back to collect more */
+    struct gather gather;
 
     struct timer_wheel wheel;
     struct timer housekeeping;

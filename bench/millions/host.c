@@ -37,14 +37,14 @@ cpu_now_ns(void)
 }
 
 /* The linker's --wrap=io_wait calls this for io_wait. */
-unsigned __real_io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events, unsigned max);
-unsigned __wrap_io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events, unsigned max);
+unsigned __real_io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event *events, unsigned max);
+unsigned __wrap_io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event *events, unsigned max);
 
 unsigned
-__wrap_io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events, unsigned max)
+__wrap_io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event *events, unsigned max)
 {
     uint64_t start_ns = cpu_now_ns();
-    unsigned count = __real_io_wait(io, timeout_ns, gather, events, max);
+    unsigned count = __real_io_wait(io, timeout_ns, gather_us, events, max);
     waits_ns += cpu_now_ns() - start_ns;
     return count;
 }

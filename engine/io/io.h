@@ -43,7 +43,6 @@ struct io_options {
     uint32_t sockets_max;        /* per shard; io_open lowers it to what the system allows (RLIMIT_NOFILE) and says so */
     uint32_t receive_buffer_size;  /* bytes per provided buffer; 0: default 4096 */
     uint32_t receive_buffer_count; /* per shard, a power of two; 0: default */
-    uint32_t batch_wait_us;      /* longest time io_wait may hold back events to gather more, when asked to; 0: never */
 };
 
 enum io_event_type {
@@ -89,6 +88,8 @@ uint32_t io_sockets_max(const struct io_set *set);
 uint64_t io_now_ns(const struct io *io);
 /* Monotonic time read now. */
 uint64_t io_clock_ns(const struct io *io);
+/* CPU time that this shard's thread has used, nanoseconds; to be called by it. 0 in the simulator. Costs a system call. */
+uint64_t io_cpu_ns(const struct io *io);
 /* Wall-clock time, milliseconds since 1970-01-01 UTC. */
 uint64_t io_wall_ms(const struct io *io);
 /* Unpredictable bytes in the real one; from the seed in the simulator. */
@@ -148,10 +149,10 @@ void io_move(struct io *io, io_socket socket, unsigned target_shard, uint64_t to
 
 /*
  * Submits everything asked for so far, then waits until there is an event, a wake-up, or `timeout_ns` has passed (0: does not wait;
- * UINT64_MAX: no limit). Fills `events`, returns how many (0 is possible). `gather`: a hint that the shard is loaded, and that holding back for
- * up to batch_wait_us to collect more events is worth it.
+ * UINT64_MAX: no limit). Fills `events`, returns how many (0 is possible). `gather_us`: the shard is loaded, and holding back a first event for so long
+ * to collect more is worth it; 0: it is not. A hint: a kernel without bounded waiting (before 6.12) returns at once, and so do very many events.
  */
-unsigned io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events, unsigned max);
+unsigned io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event *events, unsigned max);
 
 /* Wakes another shard out of io_wait(); goes out with this shard's next io_wait() at the latest. Sender: this shard's thread. */
 void io_wake(struct io *io, unsigned target_shard);

@@ -925,6 +925,13 @@ io_clock_ns(const struct io *io)
 }
 
 uint64_t
+io_cpu_ns(const struct io *io)
+{
+    (void)io;
+    return 0;
+}
+
+uint64_t
 io_wall_ms(const struct io *io)
 {
     return EPOCH_MS + io->sim->now_ns / 1000000;
@@ -1262,10 +1269,10 @@ end_stopping(struct io *io)
 }
 
 unsigned
-io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events, unsigned max)
+io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event *events, unsigned max)
 {
     (void)timeout_ns; /* time moves by sim_advance() alone */
-    (void)gather;
+    (void)gather_us;
     return_lent(io);
     start_sends(io);
     atomic_store_explicit(&io->woken, false, memory_order_relaxed);

@@ -84,7 +84,6 @@ open_shard(struct io_set *set, unsigned shard, const struct io_options *options,
         return NULL;
     }
     set->caps = ring_get_caps(&io->ring);
-    io->batch_wait_us = set->caps.min_wait ? options->batch_wait_us : 0;
     io->cut_before_close = !set->caps.file_lives_its_own;
     io->sockets = map_records(io->sockets_max, sizeof *io->sockets);
     io->starved = map_records(io->sockets_max, sizeof *io->starved);
@@ -256,6 +255,15 @@ io_clock_ns(const struct io *io)
 }
 
 uint64_t
+io_cpu_ns(const struct io *io)
+{
+    (void)io;
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+uint64_t
 io_wall_ms(const struct io *io)
 {
     (void)io;
@@ -359,14 +367,14 @@ shorten_timeout(uint64_t timeout_ns, uint64_t deadline_ns)
 }
 
 static void
-submit_and_wait(struct io *io, uint64_t timeout_ns, bool gather, unsigned max)
+submit_and_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, unsigned max)
 {
     /* What lies ready from the last turn must not wait. */
     if (timeout_ns == 0 || ring_ready(&io->ring) > 0) {
         ring_submit_and_wait(&io->ring, 0, 0, 0);
-    } else if (gather && io->batch_wait_us > 0 && timeout_ns > (uint64_t)io->batch_wait_us * 1000) {
-        unsigned wanted = max < SHARD_GATHER_COUNT ? max : SHARD_GATHER_COUNT;
-        ring_submit_and_wait(&io->ring, wanted, timeout_ns, io->batch_wait_us);
+    } else if (gather_us > 0 && io->set->caps.min_wait && timeout_ns > (uint64_t)gather_us * 1000) {
+        uint64_t wanted = (uint64_t)gather_us * 1000 / SHARD_GATHER_EVENT_NS + 1;
+        ring_submit_and_wait(&io->ring, wanted < max ? (unsigned)wanted : max, timeout_ns, gather_us);
     } else {
         ring_submit_and_wait(&io->ring, 1, timeout_ns, 0);
     }
@@ -390,10 +398,10 @@ reap_all_due(struct io *io, uint32_t max)
 }
 
 unsigned
-io_wait(struct io *io, uint64_t timeout_ns, bool gather, struct io_event *events, unsigned max)
+io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event *events, unsigned max)
 {
     timeout_ns = shorten_timeout(timeout_ns, prepare_turn(io));
-    submit_and_wait(io, timeout_ns, gather, max);
+    submit_and_wait(io, timeout_ns, gather_us, max);
     uint32_t ready = reap_all_due(io, max);
     io->now_ns = shard_clock_ns();
 

@@ -24,8 +24,8 @@
 #include "engine/io/io.h"
 #include "engine/io/uring_ring.h"
 
-/* Completions that make a gathering io_wait() return at once. Higher gathers more per turn, and waits out batch_wait_us more often. */
-#define SHARD_GATHER_COUNT 16
+/* A gathering io_wait() returns at once when completions came faster than one in this time: more cannot be hoped for. */
+#define SHARD_GATHER_EVENT_NS 1600
 
 enum shard_operation {
     OP_IGNORED,    /* cancels, wake-ups: a completion means it failed, and that is no harm */
@@ -84,7 +84,6 @@ struct io {
     struct io_set *set;
     unsigned shard;
     uint64_t now_ns;
-    uint32_t batch_wait_us; /* 0 also when the kernel cannot */
     bool cut_before_close;  /* the kernel would delay the close of a direct descriptor */
 
     struct socket_record *sockets; /* [sockets_max], by slot; pages are touched on use */

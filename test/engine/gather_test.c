@@ -8,87 +8,117 @@
 #include "engine/gather.h"
 
 #define WAIT_US 50u
+#define DEEP_US (WAIT_US * GATHER_DEEP_FACTOR)
 #define US UINT64_C(1000)
 
-/* All packets so far. */
-static uint64_t packets;
+/* One shard's time, and what its thread has used and received. */
+static struct gather g;
+static uint64_t now_ns, cpu_ns, packets;
 
 static int
 begin(void **state)
 {
     (void)state;
-    packets = 0;
+    now_ns = 1;
+    cpu_ns = packets = 0;
+    g = (struct gather){.window_start_ns = now_ns};
     return 0;
 }
 
-/* Turns of one packet each, `gap_us` apart, for `time_us`; returns when the last one was. */
-static uint64_t
-receive_evenly(struct gather *g, uint64_t now_ns, uint64_t gap_us, uint64_t time_us)
+/* For `time_us` a turn every 10 us: so many packets in a wait of 50 us, at this share of the core. */
+static void
+work(uint64_t per_wait, uint64_t busy_percent, uint64_t time_us)
 {
-    for (uint64_t t_us = gap_us; t_us <= time_us; t_us += gap_us) {
-        gather_note(g, now_ns + t_us * US, ++packets, WAIT_US);
+    uint64_t first = packets;
+    for (uint64_t t_us = 10; t_us <= time_us; t_us += 10) {
+        now_ns += 10 * US;
+        cpu_ns += 10 * US * busy_percent / 100;
+        packets = first + per_wait * t_us / WAIT_US;
+        if (gather_is_due(&g, now_ns)) {
+            gather_judge(&g, now_ns, cpu_ns, packets, WAIT_US);
+        }
     }
-    return now_ns + time_us / gap_us * gap_us * US;
 }
 
 static void
 waiting_begins_within_two_windows_of_load(void **state)
 {
     (void)state;
-    struct gather g = {.window_start_ns = 1};
-    receive_evenly(&g, 1, 4, 2 * GATHER_WINDOW_US); /* 12 per wait */
-    assert_true(g.on);
+    work(7, 90, 2 * GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, WAIT_US);
 }
 
 static void
-moderate_load_is_served_at_once(void **state)
+a_higher_pace_waits_longer(void **state)
 {
     (void)state;
-    struct gather g = {.window_start_ns = 1};
-    receive_evenly(&g, 1, 10, 100 * GATHER_WINDOW_US); /* 5 per wait */
-    assert_false(g.on);
+    work(10, 90, 2 * GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, DEEP_US);
+}
+
+static void
+a_low_pace_never_waits_however_busy(void **state)
+{
+    (void)state;
+    work(5, 95, 100 * GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, 0);
+}
+
+static void
+many_packets_at_little_cost_do_not_wait(void **state)
+{
+    (void)state;
+    work(100, 40, 100 * GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, 0);
+}
+
+static void
+waiting_goes_on_when_it_has_made_the_work_cheap(void **state)
+{
+    (void)state;
+    work(10, 90, 2 * GATHER_WINDOW_US);
+    work(10, GATHER_KEEP_PERCENT + 1, 10 * GATHER_HOLD_US);
+    assert_int_equal(g.wait_us, DEEP_US);
+}
+
+static void
+waiting_ends_when_the_work_costs_little(void **state)
+{
+    (void)state;
+    work(10, 90, 2 * GATHER_WINDOW_US);
+    work(10, GATHER_KEEP_PERCENT - 2, GATHER_HOLD_US + 2 * GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, 0);
 }
 
 static void
 a_short_pause_does_not_end_waiting(void **state)
 {
     (void)state;
-    struct gather g = {.window_start_ns = 1};
-    uint64_t now_ns = receive_evenly(&g, 1, 4, 2 * GATHER_WINDOW_US);
-    now_ns += (GATHER_HOLD_US - GATHER_WINDOW_US) * US;
-    gather_note(&g, now_ns, ++packets, WAIT_US);
-    assert_true(g.on);
+    work(10, 90, 2 * GATHER_WINDOW_US);
+    work(0, 0, GATHER_HOLD_US - GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, DEEP_US);
 }
 
 static void
-moderate_load_ends_waiting(void **state)
+a_long_pause_ends_waiting(void **state)
 {
     (void)state;
-    struct gather g = {.window_start_ns = 1};
-    uint64_t now_ns = receive_evenly(&g, 1, 4, 2 * GATHER_WINDOW_US);
-    receive_evenly(&g, now_ns, 12, GATHER_HOLD_US + 2 * GATHER_WINDOW_US); /* 4 per wait */
-    assert_false(g.on);
+    work(10, 90, 2 * GATHER_WINDOW_US);
+    now_ns += (GATHER_HOLD_US + GATHER_WINDOW_US) * US;
+    assert_true(gather_is_due(&g, now_ns));
+    gather_judge(&g, now_ns, cpu_ns, ++packets, WAIT_US);
+    assert_int_equal(g.wait_us, 0);
 }
 
 static void
-a_message_after_a_long_pause_ends_waiting(void **state)
+a_wait_of_zero_never_waits(void **state)
 {
     (void)state;
-    struct gather g = {.window_start_ns = 1};
-    uint64_t now_ns = receive_evenly(&g, 1, 4, 2 * GATHER_WINDOW_US);
-    assert_true(g.on);
-    gather_note(&g, now_ns + (GATHER_HOLD_US + 1) * US, ++packets, WAIT_US);
-    assert_false(g.on);
-}
-
-static void
-a_wait_of_zero_never_begins(void **state)
-{
-    (void)state;
-    struct gather g = {.window_start_ns = 1};
-    for (uint64_t i = 1; i <= 10000; i++) {
-        gather_note(&g, 1 + i * US, i * 100, 0);
-        assert_false(g.on);
+    for (unsigned i = 0; i < 100; i++) {
+        now_ns += GATHER_WINDOW_US * US;
+        cpu_ns += GATHER_WINDOW_US * US;
+        gather_judge(&g, now_ns, cpu_ns, packets += 1000, 0);
+        assert_int_equal(g.wait_us, 0);
     }
 }
 
@@ -97,11 +127,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(waiting_begins_within_two_windows_of_load, begin),
-        cmocka_unit_test_setup(moderate_load_is_served_at_once, begin),
+        cmocka_unit_test_setup(a_higher_pace_waits_longer, begin),
+        cmocka_unit_test_setup(a_low_pace_never_waits_however_busy, begin),
+        cmocka_unit_test_setup(many_packets_at_little_cost_do_not_wait, begin),
+        cmocka_unit_test_setup(waiting_goes_on_when_it_has_made_the_work_cheap, begin),
+        cmocka_unit_test_setup(waiting_ends_when_the_work_costs_little, begin),
         cmocka_unit_test_setup(a_short_pause_does_not_end_waiting, begin),
-        cmocka_unit_test_setup(moderate_load_ends_waiting, begin),
-        cmocka_unit_test_setup(a_message_after_a_long_pause_ends_waiting, begin),
-        cmocka_unit_test_setup(a_wait_of_zero_never_begins, begin),
+        cmocka_unit_test_setup(a_long_pause_ends_waiting, begin),
+        cmocka_unit_test_setup(a_wait_of_zero_never_waits, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ open_stage(struct io_options options)
 static void
 open_simple_stage(void)
 {
-    open_stage((struct io_options){.shard_count = 1, .sockets_max = 64, .batch_wait_us = 30000});
+    open_stage((struct io_options){.shard_count = 1, .sockets_max = 64});
 }
 
 static void
@@ -87,7 +87,7 @@ event_within(struct io *shard, unsigned ms, struct io_event *event)
 {
     uint64_t deadline = io_clock_ns(shard) + ms * MS;
     for (uint64_t now = io_clock_ns(shard); now < deadline; now = io_clock_ns(shard)) {
-        if (io_wait(shard, deadline - now, false, event, 1) == 1) {
+        if (io_wait(shard, deadline - now, 0, event, 1) == 1) {
             return true;
         }
     }
@@ -498,7 +498,7 @@ stop_and_start_at_any_moment_loses_and_reorders_nothing(void **state)
             break;
         }
         struct io_event events[4];
-        unsigned count = io_wait(io, 0, false, events, 1 + (random >> 20 & 3));
+        unsigned count = io_wait(io, 0, 0, events, 1 + (random >> 20 & 3));
         for (unsigned i = 0; i < count; i++) {
             assert_int_equal(events[i].type, IO_RECEIVED);
             assert_true(events[i].result > 0 && events[i].result % 4 == 0);
@@ -731,7 +731,7 @@ rest_of_the_events_comes_without_waiting(void **state)
     unsigned count = 0;
     while (count < 20) {
         struct io_event events[3];
-        unsigned now = io_wait(io, PATIENCE_MS * MS, false, events, 3);
+        unsigned now = io_wait(io, PATIENCE_MS * MS, 0, events, 3);
         assert_in_range(now, 1, 3);
         count += now;
     }
@@ -748,10 +748,10 @@ wait_keeps_its_time(void **state)
     (void)state;
     open_simple_stage();
     struct io_event event;
-    io_wait(io, 0, false, &event, 1);
+    io_wait(io, 0, 0, &event, 1);
     uint64_t start = io_clock_ns(io);
-    assert_int_equal(io_wait(io, 0, false, &event, 1), 0);
-    assert_int_equal(io_wait(io, 50 * MS, false, &event, 1), 0);
+    assert_int_equal(io_wait(io, 0, 0, &event, 1), 0);
+    assert_int_equal(io_wait(io, 50 * MS, 0, &event, 1), 0);
     uint64_t took = io_now_ns(io) - start;
     assert_in_range(took, 50 * MS, 2000 * MS);
     assert_true(io_clock_ns(io) >= io_now_ns(io));
@@ -773,14 +773,13 @@ gathering_wait_collects_and_still_returns_a_lonely_event(void **state)
     struct io_event events[16];
     client_write(client[0], "x", 1);
     uint64_t start = io_clock_ns(io);
-    assert_int_equal(io_wait(io, PATIENCE_MS * MS, true, events, 16), 1);
-    /* batch_wait_us of the stage is 30 ms. */
+    assert_int_equal(io_wait(io, PATIENCE_MS * MS, 30000, events, 16), 1);
     assert_in_range(io_now_ns(io) - start, holds_back ? 25 * MS : 0, 2000 * MS);
 
     client_write(client[0], "x", 1);
     client_write(client[1], "x", 1);
-    assert_int_equal(io_wait(io, PATIENCE_MS * MS, true, events, 16), 2);
-    assert_int_equal(io_wait(io, 1 * MS, true, events, 16), 0);
+    assert_int_equal(io_wait(io, PATIENCE_MS * MS, 30000, events, 16), 2);
+    assert_int_equal(io_wait(io, 1 * MS, 30000, events, 16), 0);
     close(client[0]);
     close(client[1]);
     close_stage();
@@ -845,7 +844,7 @@ interrupt_ends_a_wait_and_is_not_lost(void **state)
         io_interrupt(io);
         io_interrupt(io);
         uint64_t start = io_clock_ns(io);
-        assert_int_equal(io_wait(io, PATIENCE_MS * MS, false, &event, 1), 0);
+        assert_int_equal(io_wait(io, PATIENCE_MS * MS, 0, &event, 1), 0);
         assert_true(io_now_ns(io) - start < PATIENCE_MS * MS / 2);
     }
     close_stage();
@@ -1038,7 +1037,7 @@ run_second(void *argument)
     second->wrong += io_enter(second->io) != 0;
     while (!second->stop) {
         struct io_event events[8];
-        unsigned count = io_wait(second->io, UINT64_MAX, false, events, 8);
+        unsigned count = io_wait(second->io, UINT64_MAX, 0, events, 8);
         for (unsigned i = 0; i < count; i++) {
             second_handle(second, &events[i]);
         }
@@ -1085,7 +1084,7 @@ expect_count(atomic_uint *counter, unsigned value)
 {
     for (unsigned waited_ms = 0; *counter != value && waited_ms < PATIENCE_MS; waited_ms++) {
         struct io_event event;
-        if (io_wait(io, 1 * MS, false, &event, 1) != 0) {
+        if (io_wait(io, 1 * MS, 0, &event, 1) != 0) {
             fail_msg("unexpected event %d", event.type);
         }
     }
@@ -1235,7 +1234,7 @@ wake_ends_the_wait_of_another_shard(void **state)
         io_wake(io, 1);
         io_wake(io, 1);
         for (unsigned waited_ms = 0; second.turns == turns && waited_ms < PATIENCE_MS; waited_ms++) {
-            assert_int_equal(io_wait(io, 1 * MS, false, &event, 1), 0);
+            assert_int_equal(io_wait(io, 1 * MS, 0, &event, 1), 0);
         }
         assert_true(second.turns > turns);
     }
@@ -1251,10 +1250,10 @@ wake_of_a_shard_that_has_not_entered_ends_its_first_wait(void **state)
     start_second(&second, 30);
     io_wake(io, 1);
     struct io_event event;
-    assert_int_equal(io_wait(io, 0, false, &event, 1), 0);
-    assert_int_equal(io_wait(io, 0, false, &event, 1), 0);
+    assert_int_equal(io_wait(io, 0, 0, &event, 1), 0);
+    assert_int_equal(io_wait(io, 0, 0, &event, 1), 0);
     for (unsigned waited_ms = 0; second.turns == 0 && waited_ms < PATIENCE_MS; waited_ms++) {
-        assert_int_equal(io_wait(io, 1 * MS, false, &event, 1), 0);
+        assert_int_equal(io_wait(io, 1 * MS, 0, &event, 1), 0);
     }
     assert_true(second.turns > 0);
     stop_second(&second);
@@ -1277,7 +1276,7 @@ interrupt_from_another_thread_ends_a_wait(void **state)
     pthread_create(&thread, NULL, interrupt_later, io);
     struct io_event event;
     uint64_t start = io_clock_ns(io);
-    assert_int_equal(io_wait(io, PATIENCE_MS * MS, false, &event, 1), 0);
+    assert_int_equal(io_wait(io, PATIENCE_MS * MS, 0, &event, 1), 0);
     assert_true(io_now_ns(io) - start < PATIENCE_MS * MS / 2);
     pthread_join(thread, NULL);
     close_stage();

@@ -58,7 +58,7 @@ close_world(void **state)
 static unsigned
 wait_at(unsigned at)
 {
-    return io_wait(shard[at], UINT64_MAX, false, events, EVENTS);
+    return io_wait(shard[at], UINT64_MAX, 0, events, EVENTS);
 }
 
 /* Waits, and expects exactly one event of this type. */
