@@ -7,12 +7,16 @@
  * The kernel picks the slot. When it finds none, or no memory, the connection is lost to the peer, IO_ACCEPT_FAILED says so (not more
  * often than once per ACCEPT_REST_NS), and acceptors rest: for that time, or until a socket closes. While all slots are taken none is
  * armed, and connections wait in the backlog.
+ *
+ * An accept makes the socket and its file before it looks into the backlog, and a vain one throws them away. So where the kernel can do it, an
+ * accept tries at once only when the one before it has seen more to come; else it waits for the listener first.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/io/uring_compat.h"
 #include "engine/io/uring_listen.h"
 #include "engine/io/uring_shard.h"
 
@@ -31,6 +35,7 @@ struct acceptor {
 struct listener {
     int fd; /* -1: stopped */
     uint64_t token;
+    bool more_waiting; /* in the backlog, as the last accept saw it */
     struct acceptor acceptors[ACCEPTORS];
 };
 
@@ -122,6 +127,9 @@ arm(struct io *io, struct acceptor *acceptor)
     sqe->addr = (uintptr_t)&acceptor->peer;
     sqe->addr2 = (uintptr_t)&acceptor->peer_size;
     sqe->file_index = IORING_FILE_INDEX_ALLOC;
+    if (io->set->caps.accept_poll_first && !acceptor->listener->more_waiting) {
+        sqe->ioprio = URING_ACCEPT_POLL_FIRST;
+    }
     sqe->user_data = shard_tag(OP_ACCEPT, 0, 0, acceptor->number);
 }
 
@@ -203,6 +211,7 @@ accept_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *
         return false;
     }
     push_idle(io, acceptor);
+    listener->more_waiting = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
     if (cqe->res < 0) {
         return !is_of_one_connection(cqe->res) && report_failure(io, listener, cqe->res, event);
     }

@@ -183,6 +183,7 @@ struct ring_caps
 ring_get_caps(const struct ring *ring)
 {
     return (struct ring_caps){
+        .accept_poll_first = (ring->uring.features & URING_FEAT_RECVSEND_BUNDLE) != 0,
         .min_wait = (ring->uring.features & URING_FEAT_MIN_TIMEOUT) != 0,
         .no_iowait = (ring->uring.features & URING_FEAT_NO_IOWAIT) != 0,
         .file_lives_its_own = (ring->uring.features & URING_FEAT_RW_ATTR) != 0,

@@ -35,6 +35,7 @@
 
 /* What this kernel can do. */
 struct ring_caps {
+    bool accept_poll_first;  /* an accept can be told to wait first, and its completion tells whether more wait in the backlog */
     bool min_wait;           /* io_uring_enter can hold back a first event to gather more */
     bool no_iowait;          /* a sleeping shard need not look like one that waits for a disk */
     bool file_lives_its_own; /* closing a direct descriptor closes it now, not when older requests of the ring have ended */
