@@ -138,6 +138,18 @@ unadmit(struct shard *shard, uint8_t listener)
     atomic_fetch_sub_explicit(&shard->broker->listener_connections[listener], 1, memory_order_relaxed);
 }
 
+/* A connection that may move receives once, because it must not have a receive under way then. Where there is no other shard, one request serves for all. */
+static void
+receive_connect(struct shard *shard, struct connection *c)
+{
+    if (shard->broker->shard_count > 1) {
+        io_receive_once(shard->io, c->socket);
+    } else {
+        c->receiving = true;
+        io_receive(shard->io, c->socket);
+    }
+}
+
 void
 connection_accepted(struct shard *shard, const struct io_event *event)
 {
@@ -162,7 +174,7 @@ connection_accepted(struct shard *shard, const struct io_event *event)
     }
     keep_peer(shard, c, &peer);
     timer_arm(&shard->wheel, &c->timer, shard->now_ms + shard->config->connect_timeout_s * 1000ull);
-    io_receive_once(shard->io, c->socket);
+    receive_connect(shard, c);
 }
 
 void

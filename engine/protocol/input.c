@@ -217,7 +217,7 @@ input_bytes(struct shard *shard, struct connection *c, struct bytes data)
     if (!alive(c) || (used < data.size && !keep_partial(shard, c, bytes_of(data.data + used, data.size - used)))) {
         return;
     }
-    if (c->state == CONNECTION_NEW) {
+    if (c->state == CONNECTION_NEW && !c->receiving) {
         io_receive_once(shard->io, c->socket);
     } else if (c->peer_ended && !c->held) {
         connection_drop(shard, c, false);
