@@ -257,14 +257,17 @@ take_place(uint32_t type, unsigned reason)
     return lines_of(atomic_fetch_add_explicit(&peer_lines[reason], 1, memory_order_relaxed)) < LOG_PEER_LINES_PER_S;
 }
 
-void
-log_peer(uint32_t type, unsigned reason, const char *format, ...)
+bool
+log_admits_peer(uint32_t type, unsigned reason)
 {
     assert(reason < LOG_REASONS_MAX);
 
-    if (!log_wants(type) || !take_place(type, reason)) {
-        return;
-    }
+    return log_wants(type) && take_place(type, reason);
+}
+
+void
+log_admitted(uint32_t type, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     format_line(type, true, format, arguments);

@@ -38,6 +38,11 @@ __attribute__((format(printf, 2, 3))) void log_line(uint32_t type, const char *f
  */
 #define LOG_REASONS_MAX 64
 #define LOG_PEER_LINES_PER_S 10
-__attribute__((format(printf, 3, 4))) void log_peer(uint32_t type, unsigned reason, const char *format, ...);
+/* log_peer(type, reason, format, ...). A macro, so that the arguments of a line that is held back are never put together: in a storm that is nearly every one. */
+#define log_peer(type, reason, ...) (log_admits_peer((type), (reason)) ? log_admitted((type), __VA_ARGS__) : (void)0)
+
+/* The two halves of log_peer(): takes a place in this second for a line, false if none is wanted or left; writes one that has its place. */
+bool log_admits_peer(uint32_t type, unsigned reason);
+__attribute__((format(printf, 2, 3))) void log_admitted(uint32_t type, const char *format, ...);
 
 #endif

@@ -252,6 +252,29 @@ peer_lines_are_bounded_and_the_rest_is_counted(void **state)
     assert_true(count_lines("held back") >= 2);
 }
 
+static unsigned asked;
+
+static const char *
+costly_text(void)
+{
+    asked++;
+    return "knock";
+}
+
+static void
+arguments_of_a_line_that_is_held_back_are_not_made(void **state)
+{
+    (void)state;
+    open_log("log_timestamp false\n");
+    for (unsigned i = 0; i < 1000; i++) {
+        log_peer(CONFIG_LOG_NOTICE, 6, "%s", costly_text());
+        log_peer(CONFIG_LOG_DEBUG, 7, "%s", costly_text());
+    }
+    log_close();
+    read_text(path);
+    assert_int_equal(asked, count_lines("knock"));
+}
+
 static void
 next_second_tells_what_the_last_one_held_back(void **state)
 {
@@ -349,6 +372,7 @@ main(void)
         IN_FOLDER(control_characters_of_peers_are_escaped),
         IN_FOLDER(long_lines_are_cut_and_end),
         IN_FOLDER(peer_lines_are_bounded_and_the_rest_is_counted),
+        IN_FOLDER(arguments_of_a_line_that_is_held_back_are_not_made),
         IN_FOLDER(next_second_tells_what_the_last_one_held_back),
         IN_FOLDER(topic_sink_gets_all_but_debug_and_its_own),
         IN_FOLDER(lines_of_threads_stay_whole_while_the_log_is_opened_again),
