@@ -11,8 +11,8 @@
  *
  * Two guarantees make a last value trustworthy:
  *   Y1  Who subscribes after a retained message was acknowledged gets it. The message's parcel to its home was visible before the acknowledgement left, so before
- *       the REPLAY_BEGIN was sent; but the home may take parcels in any order of senders. So a walk starts only after one more whole pass over all queues (shard.h H2);
- *       and where the message did not fit into its queue, only after what had overflowed by then has come (engine/mesh.h M5).
+ *       the REPLAY_BEGIN was sent; but the home may take parcels in any order of senders. So a walk starts only after one more whole pass over all queues
+ *       (shard.h H2); and where the message did not fit into its queue, only after what had overflowed by then has come (engine/mesh.h M5).
  *   Y2  A session never gets an older retained message of a topic after a newer live one. While replays run, the session's shard remembers the topics of live
  *       messages with RETAIN set (engine/session/fresh.h) and leaves older ones out of the replay.
  *   Y3  The last retained message that was acknowledged is the one that is kept. Publishers of one topic may sit on different shards, whose parcels reach its
