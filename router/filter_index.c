@@ -201,7 +201,7 @@ filter_index_init(unsigned shard_count, const struct filter_limits *limits, cons
 
     struct filter_table *tables[] = {&index->exact, &index->tuples, &index->firsts};
     for (unsigned i = 0; i < 3; i++) {
-        if (filter_table_init(tables[i], &index->epoch) != 0) {
+        if (filter_table_init(tables[i], &index->epoch, tables[i] == &index->tuples ? FILTER_TABLE_SPARSE : FILTER_TABLE_DENSE) != 0) {
             while (i-- > 0) {
                 filter_table_fini(tables[i]);
             }

@@ -225,7 +225,7 @@ successor_start(struct filter_table *table, uint64_t bucket_count)
 }
 
 int
-filter_table_init(struct filter_table *table, struct epoch *epoch)
+filter_table_init(struct filter_table *table, struct epoch *epoch, uint32_t full_eighths)
 {
     struct filter_slots *slots = slots_make(1);
     if (slots == NULL) {
@@ -234,6 +234,7 @@ filter_table_init(struct filter_table *table, struct epoch *epoch)
     atomic_init(&table->slots, slots);
     table->epoch = epoch;
     table->used = table->emptied = 0;
+    table->full_eighths = full_eighths;
     return 0;
 }
 
@@ -254,11 +255,11 @@ filter_table_reserve(struct filter_table *table)
     copy_some(table, COPY_SLOTS);
     uint64_t capacity = slot_count(own_slots(table));
     uint64_t filled = table->used + table->emptied + 1;
-    if (filled * 2 <= capacity) {
+    if (filled * 8 <= capacity * table->full_eighths) {
         return 0;
     }
     /* Twice as large, unless it is mostly removals that fill it. */
-    uint64_t larger = (table->used + 1) * 4 > capacity ? 2 : 1;
+    uint64_t larger = (table->used + 1) * 16 > capacity * table->full_eighths ? 2 : 1;
     if (successor_start(table, capacity / FILTER_TABLE_BUCKET_SLOTS * larger)) {
         return 0;
     }

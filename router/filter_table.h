@@ -12,7 +12,7 @@
  * Invariants
  *   T1  an object starts with its 64-bit key, which never changes.
  *   T2  a bucket that once had no free slot never has one again until the table is rebuilt: so nobody stops in front of what had to move on.
- *   T3  one free slot is left at least; a successor keeps used and left-empty slots below one half, so that few buckets overflow.
+ *   T3  one free slot is left at least; a successor keeps used and left-empty slots below `full_eighths` of eight.
  *   T4  an object is in the newest slots, or in the older ones, or (while copying) in both; never in neither.
  *
  * Threads  probes: any, between two quiescent states of the table's epoch. Everything else: the writer.
@@ -63,10 +63,18 @@ struct filter_table {
     struct epoch *epoch; /* NULL: no readers but the writer */
     uint64_t used;       /* objects */
     uint64_t emptied;    /* slots of the newest that a removal left empty */
+    uint32_t full_eighths;
 };
 
-/* 0 or -ENOMEM. Starts at one bucket. */
-int filter_table_init(struct filter_table *table, struct epoch *epoch);
+/*
+ * How full a table may become before it grows. One that is mostly asked in vain is kept sparse: a bucket without a free slot makes each such question cost two, and
+ * at five eighths one bucket in eight has none. Others are better small: what is read lies closer together.
+ */
+#define FILTER_TABLE_SPARSE 4u
+#define FILTER_TABLE_DENSE 5u
+
+/* 0 or -ENOMEM. Starts at one bucket. `full_eighths`: FILTER_TABLE_SPARSE or _DENSE. */
+int filter_table_init(struct filter_table *table, struct epoch *epoch, uint32_t full_eighths);
 /* No reader may be left. */
 void filter_table_fini(struct filter_table *table);
 

@@ -160,7 +160,7 @@ filter_trie_open(struct epoch *epoch, uint64_t key)
     }
     trie->epoch = epoch;
     trie->root = node_make(NULL, key, bytes_of(NULL, 0));
-    if (trie->root == NULL || filter_table_init(&trie->children, epoch) != 0) {
+    if (trie->root == NULL || filter_table_init(&trie->children, epoch, FILTER_TABLE_DENSE) != 0) {
         free(trie->root);
         free(trie);
         return NULL;

@@ -202,7 +202,7 @@ retained_init(struct budget_account *account, const struct retained_limits *limi
     assert(account != NULL);
 
     struct retained *store = calloc(1, sizeof *store);
-    if (store == NULL || filter_table_init(&store->nodes, NULL) != 0) {
+    if (store == NULL || filter_table_init(&store->nodes, NULL, FILTER_TABLE_DENSE) != 0) {
         free(store);
         return NULL;
     }

@@ -56,7 +56,7 @@ run_random_changes(uint64_t key_mask)
     struct filter_table table;
     const struct object *there[OBJECTS] = {NULL};
     uint32_t count = 0;
-    assert_int_equal(filter_table_init(&table, NULL), 0);
+    assert_int_equal(filter_table_init(&table, NULL, FILTER_TABLE_DENSE), 0);
     for (uint32_t i = 0; i < OBJECTS; i++) {
         objects[0][i] = objects[1][i] = (struct object){spread(i) & key_mask, i};
     }
@@ -118,7 +118,7 @@ a_table_shrinks_after_most_has_gone(void **state)
 {
     (void)state;
     struct filter_table table;
-    assert_int_equal(filter_table_init(&table, NULL), 0);
+    assert_int_equal(filter_table_init(&table, NULL, FILTER_TABLE_DENSE), 0);
     for (uint32_t i = 0; i < OBJECTS; i++) {
         objects[0][i].key = spread(i);
         assert_int_equal(filter_table_reserve(&table), 0);
@@ -162,7 +162,7 @@ readers_find_what_stays_while_the_table_is_copied(void **state)
 {
     (void)state;
     epoch_init(&epoch, 2);
-    assert_int_equal(filter_table_init(&shared, &epoch), 0);
+    assert_int_equal(filter_table_init(&shared, &epoch, FILTER_TABLE_SPARSE), 0);
     for (uint32_t i = 0; i < OBJECTS; i++) {
         objects[0][i].key = spread(i) & 0x00ff00000000ffff;
         if (i < 50) {
