@@ -1,9 +1,9 @@
 /*
  * match: what does it cost to find who wants a topic?
  *
- * The index holds a million filters without wildcards, which are the topics, and ten thousand with wildcards in five shapes (DESIGN of the workload: sites, devices, sensors;
- * 1.3 filters match a topic on average). `memo` and `cache` are what most publishes pay; `hot` and `cold` search the index anew each time, as a miss of the
- * cache does: for few topics over and over, and for random ones among all. In `cold` the topic's own text is in the cache, as it has just been received; in `cold_text` it is not.
+ * The index holds a million filters without wildcards, which are the topics (sites, devices, sensors), and ten thousand with wildcards in five shapes; two and a half filters
+ * match a topic on average. `memo` and `cache` are what most publishes pay; `hot` and `cold` search the index anew each time, as a miss of the cache does: for few topics
+ * over and over, and for random ones among all. In `cold` the topic's own text is in the cache, as it has just been received; in `cold_text` it is not.
  * The adversarial ones are the most that a client can make every publish under one first level cost.
  *
  * Not answered: what subscribing costs, what a cache invalidated by subscribers costs, several shards at once.
