@@ -2,68 +2,102 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
+
+#define BLOCK_ROOM_MIN 3u /* 32 bytes in all */
+
+static struct subscriber_block *
+block_in(uintptr_t place)
+{
+    return (place & 1) != 0 ? (struct subscriber_block *)(place - 1) : NULL;
+}
 
 void
 subscribers_fini(struct subscribers *s)
 {
-    for (uint32_t i = 0; i < s->list_count; i++) {
-        free(s->lists[i].items);
+    for (uint32_t c = 0; c < SUBSCRIBERS_CHUNKS; c++) {
+        for (uint32_t i = 0; s->chunks[c] != NULL && i < SUBSCRIBERS_CHUNK_BASE << c; i++) {
+            free(block_in(s->chunks[c][i]));
+        }
+        free(s->chunks[c]);
+        s->chunks[c] = NULL;
     }
-    free(s->lists);
-    *s = (struct subscribers){0};
 }
 
-static bool
-grow_table(struct subscribers *s, uint32_t filter_id)
+/* NULL when out of memory. */
+static uintptr_t *
+need_place(struct subscribers *s, uint32_t filter_id)
 {
-    uint32_t count = s->list_count ? s->list_count : 64;
-    while (count <= filter_id) {
-        count *= 2;
+    uint32_t index;
+    uint32_t c = (uint32_t)(subscribers_chunk(s, filter_id, &index) - (uintptr_t *const *)s->chunks);
+    if (s->chunks[c] == NULL) {
+        s->chunks[c] = calloc((size_t)SUBSCRIBERS_CHUNK_BASE << c, sizeof *s->chunks[c]);
     }
-    struct subscriber_list *lists = realloc(s->lists, count * sizeof *lists);
-    if (lists == NULL) {
-        return false;
+    return s->chunks[c] != NULL ? &s->chunks[c][index] : NULL;
+}
+
+/* A block with room for one more, in that place. NULL when out of memory. */
+static struct subscriber_block *
+grow_block(uintptr_t *place)
+{
+    struct subscriber_block *old = block_in(*place);
+    if (old != NULL && old->count < old->room) {
+        return old;
     }
-    memset(lists + s->list_count, 0, (count - s->list_count) * sizeof *lists);
-    s->lists = lists;
-    s->list_count = count;
-    return true;
+    uint32_t room = old != NULL ? old->room * 2 + 1 : BLOCK_ROOM_MIN;
+    struct subscriber_block *block = realloc(old, sizeof *block + room * sizeof block->items[0]);
+    if (block == NULL) {
+        return NULL;
+    }
+    if (old == NULL) {
+        block->count = 1;
+        block->items[0] = (struct subscription *)*place;
+    }
+    block->room = room;
+    *place = (uintptr_t)block + 1;
+    return block;
 }
 
 bool
 subscribers_add(struct subscribers *s, struct subscription *subscription)
 {
-    if (subscription->filter_id >= s->list_count && !grow_table(s, subscription->filter_id)) {
+    uintptr_t *place = need_place(s, subscription->filter_id);
+    if (place == NULL) {
         return false;
     }
-    struct subscriber_list *list = &s->lists[subscription->filter_id];
-    if (list->count == list->room) {
-        uint32_t room = list->room ? list->room * 2 : 1;
-        struct subscription **items = realloc(list->items, room * sizeof *items);
-        if (items == NULL) {
-            return false;
-        }
-        list->items = items;
-        list->room = room;
+    if (*place == 0) {
+        subscription->position = 0;
+        *place = (uintptr_t)subscription;
+        return true;
     }
-    subscription->position = list->count;
-    list->items[list->count++] = subscription;
+    struct subscriber_block *block = grow_block(place);
+    if (block == NULL) {
+        return false;
+    }
+    subscription->position = block->count;
+    block->items[block->count++] = subscription;
     return true;
 }
 
 uint32_t
 subscribers_remove(struct subscribers *s, struct subscription *subscription)
 {
-    struct subscriber_list *list = &s->lists[subscription->filter_id];
-    assert(subscription->position < list->count && list->items[subscription->position] == subscription);
-
-    struct subscription *last = list->items[--list->count];
-    list->items[subscription->position] = last;
-    last->position = subscription->position;
-    if (list->count == 0) {
-        free(list->items);
-        *list = (struct subscriber_list){0};
+    uintptr_t *place = need_place(s, subscription->filter_id);
+    assert(place != NULL);
+    struct subscriber_block *block = block_in(*place);
+    if (block == NULL) {
+        assert(*place == (uintptr_t)subscription);
+        *place = 0;
+        return 0;
     }
-    return list->count;
+    assert(subscription->position < block->count && block->items[subscription->position] == subscription);
+
+    struct subscription *last = block->items[--block->count];
+    block->items[subscription->position] = last;
+    last->position = subscription->position;
+    uint32_t left = block->count;
+    if (left == 1) {
+        *place = (uintptr_t)block->items[0];
+        free(block);
+    }
+    return left;
 }

@@ -1,8 +1,13 @@
 /*
  * subscribers: one shard's own half of the filter index: which of its sessions hold a filter, by the filter's id.
  *
- * A list is a plain array of pointers, so that a fan-out walks it front to back; each subscription knows its position, so leaving is O(1)
- * (the last one takes the free place: the order of a list means nothing).
+ *   places[id] ──┬─► nothing
+ *                ├─► subscription: the only one
+ *                └─► block: count, subscription, subscription, ...
+ *
+ * Most filters have one subscriber, and a process with many shards has a place for each filter in each of them: so a place is one pointer. A block is a plain
+ * array, so that a fan-out walks it front to back; each subscription knows its position, so leaving is O(1) (the last one takes the free place: the
+ * order of a list means nothing). Places lie in chunks of doubling size that never move: untouched pages cost nothing.
  *
  * Threads  the owning shard's. Memory  borrows subscriptions while they are in a list.
  */
@@ -10,36 +15,55 @@
 #define TIDEWIRE_ROUTER_SUBSCRIBERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct session;
 
+/* What a shared subscription has more. */
+struct subscription_share {
+    uint32_t serial;           /* the group, once its home has answered; 0: not yet */
+    uint32_t join;             /* the last SHARE_JOIN sent for it */
+    uint16_t text_size;
+    uint8_t home;              /* the shard that keeps the group */
+    uint8_t text[];            /* `$share/name/filter` */
+};
+
 /* One session's subscription to one filter. */
 struct subscription {
     struct session *session;
-    uint8_t *share_text;       /* `$share/name/filter`, its own copy; NULL: not shared */
-    uint32_t filter_id;        /* not shared */
-    uint32_t position;         /* in its list; not shared */
+    union {
+        struct {
+            uint32_t filter_id;
+            uint32_t position; /* in its list */
+        };
+        struct subscription_share *share; /* if `shared`: its own */
+    };
     uint32_t text_hash;
     uint32_t identifier;       /* Subscription Identifier; 0: none */
-    uint32_t share_serial;     /* the group, once its home has answered; 0: not yet */
-    uint32_t share_join;       /* the last SHARE_JOIN sent for it */
-    uint16_t share_text_size;
-    uint8_t share_home;        /* the shard that keeps the group */
     uint8_t qos : 2;
     uint8_t no_local : 1;
     uint8_t retain_as_published : 1;
+    uint8_t shared : 1;
 };
 
+/* Borrowed until the next add or remove of its filter. */
 struct subscriber_list {
-    struct subscription **items;
+    struct subscription *const *items;
+    uint32_t count;
+};
+
+struct subscriber_block {
     uint32_t count;
     uint32_t room;
+    struct subscription *items[];
 };
 
+#define SUBSCRIBERS_CHUNK_BASE 256u
+#define SUBSCRIBERS_CHUNKS 25u
+
 struct subscribers {
-    struct subscriber_list *lists; /* by filter id */
-    uint32_t list_count;
+    uintptr_t *chunks[SUBSCRIBERS_CHUNKS]; /* chunk c holds SUBSCRIBERS_CHUNK_BASE << c places */
 };
 
 void subscribers_fini(struct subscribers *s);
@@ -48,11 +72,27 @@ bool subscribers_add(struct subscribers *s, struct subscription *subscription);
 /* Returns how many subscriptions the filter has left. */
 uint32_t subscribers_remove(struct subscribers *s, struct subscription *subscription);
 
-static inline const struct subscriber_list *
+/* A place: 0: nobody; even: a subscription; odd: a block, plus 1. Where a filter's place is, or would be. */
+static inline uintptr_t *const *
+subscribers_chunk(const struct subscribers *s, uint32_t filter_id, uint32_t *index)
+{
+    uint32_t c = 31 - (uint32_t)__builtin_clz(filter_id / SUBSCRIBERS_CHUNK_BASE + 1);
+    *index = filter_id - SUBSCRIBERS_CHUNK_BASE * ((1u << c) - 1);
+    return &s->chunks[c];
+}
+
+static inline struct subscriber_list
 subscribers_get(const struct subscribers *s, uint32_t filter_id)
 {
-    static const struct subscriber_list none = {0};
-    return filter_id < s->list_count ? &s->lists[filter_id] : &none;
+    uint32_t index;
+    uintptr_t *chunk = *subscribers_chunk(s, filter_id, &index);
+    uintptr_t place = chunk != NULL ? chunk[index] : 0;
+    if ((place & 1) != 0) {
+        const struct subscriber_block *block = (const struct subscriber_block *)(place - 1);
+        return (struct subscriber_list){block->items, block->count};
+    }
+    /* The place is a list of one. */
+    return (struct subscriber_list){place != 0 ? (struct subscription *const *)&chunk[index] : NULL, place != 0};
 }
 
 #endif

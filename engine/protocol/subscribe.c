@@ -29,19 +29,28 @@ send_codes(struct shard *shard, struct connection *c, uint8_t type, uint16_t pac
     }
 }
 
+static void
+give_subscription(struct shard *shard, struct subscription *s)
+{
+    if (s->shared) {
+        budget_refund(shard->account, sizeof *s->share + s->share->text_size);
+        free(s->share);
+    }
+    slab_give(&shard->subscriptions, s);
+}
+
 void
 subscribe_forget(struct shard *shard, struct session *session, struct subscription *s)
 {
     session_remove_subscription(session, s);
-    stats_sub(s->share_text ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
-    free(s->share_text);
-    slab_give(&shard->subscriptions, s);
+    stats_sub(s->shared ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
+    give_subscription(shard, s);
 }
 
 void
 subscribe_remove(struct shard *shard, struct session *session, struct subscription *s)
 {
-    if (s->share_text != NULL) {
+    if (s->shared) {
         share_leave(shard, s);
         subscribe_forget(shard, session, s);
         return;
@@ -64,13 +73,14 @@ hash_text(const struct shard *shard, struct bytes text)
 static uint8_t
 attach_shared(struct shard *shard, struct subscription *s, struct bytes text)
 {
-    s->share_text = malloc(text.size);
-    if (s->share_text == NULL) {
+    s->share = malloc(sizeof *s->share + text.size);
+    if (s->share == NULL) {
         return REASON_QUOTA_EXCEEDED;
     }
-    memcpy(s->share_text, text.data, text.size);
-    s->share_text_size = (uint16_t)text.size;
-    s->share_home = (uint8_t)share_home(shard, text);
+    *s->share = (struct subscription_share){.text_size = (uint16_t)text.size, .home = (uint8_t)share_home(shard, text)};
+    memcpy(s->share->text, text.data, text.size);
+    s->shared = 1;
+    budget_charge(shard->account, sizeof *s->share + text.size);
     return REASON_SUCCESS;
 }
 
@@ -81,7 +91,7 @@ attach_filter(struct shard *shard, struct subscription *s, struct bytes filter)
         return REASON_QUOTA_EXCEEDED;
     }
     if (!subscribers_add(&shard->subscribers, s)) {
-        if (subscribers_get(&shard->subscribers, s->filter_id)->count == 0) {
+        if (subscribers_get(&shard->subscribers, s->filter_id).count == 0) {
             filter_index_remove(shard->broker->filters, shard->number, s->filter_id);
         }
         return REASON_QUOTA_EXCEEDED;
@@ -113,8 +123,7 @@ make_subscription(struct shard *shard, struct session *session, struct bytes tex
             filter_index_remove(shard->broker->filters, shard->number, s->filter_id);
         }
         stats_sub(parsed->shared ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
-        free(s->share_text);
-        slab_give(&shard->subscriptions, s);
+        give_subscription(shard, s);
         return NULL;
     }
     return s;

@@ -44,12 +44,12 @@ wanted(const struct subscription *s, const struct publication *p)
 
 /* One filter only, as almost always: no session can be in the list twice. */
 static void
-deliver_list(struct shard *shard, const struct subscriber_list *list, struct publication *p)
+deliver_list(struct shard *shard, struct subscriber_list list, struct publication *p)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
-        const struct subscription *s = list->items[i];
-        if (i + 4 < list->count) {
-            __builtin_prefetch(list->items[i + 4]);
+    for (uint32_t i = 0; i < list.count; i++) {
+        const struct subscription *s = list.items[i];
+        if (i + 4 < list.count) {
+            __builtin_prefetch(list.items[i + 4]);
         }
         if (!wanted(s, p)) {
             continue;
@@ -155,10 +155,10 @@ deliver_overlapping(struct shard *shard, const struct match *match, struct publi
         if (match->local[i].shared) {
             continue;
         }
-        const struct subscriber_list *list = subscribers_get(&shard->subscribers, match->local[i].id);
-        for (uint32_t k = 0; k < list->count; k++) {
-            if (wanted(list->items[k], p)) {
-                gather(shard, list->items[k]);
+        struct subscriber_list list = subscribers_get(&shard->subscribers, match->local[i].id);
+        for (uint32_t k = 0; k < list.count; k++) {
+            if (wanted(list.items[k], p)) {
+                gather(shard, list.items[k]);
             }
         }
     }

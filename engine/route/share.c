@@ -102,29 +102,29 @@ reference_to(const struct session *session)
 void
 share_join(struct shard *shard, struct subscription *s, uint32_t suback_serial, uint32_t code_index)
 {
-    struct parcel_share_join *parcel = parcel_send(shard, s->share_home, PARCEL_SHARE_JOIN, sizeof *parcel, s->share_text_size);
+    struct parcel_share_join *parcel = parcel_send(shard, s->share->home, PARCEL_SHARE_JOIN, sizeof *parcel, s->share->text_size);
     parcel->qos = s->qos;
     parcel->retain_as_published = s->retain_as_published;
     parcel->online = true;
     parcel->reference = reference_to(s->session);
     parcel->identifier = s->identifier;
     parcel->text_hash = s->text_hash;
-    parcel->text_size = s->share_text_size;
-    parcel->join = s->share_join = ++shard->share_join_serial;
+    parcel->text_size = s->share->text_size;
+    parcel->join = s->share->join = ++shard->share_join_serial;
     parcel->suback_serial = suback_serial;
     parcel->code_index = code_index;
-    memcpy(parcel + 1, s->share_text, s->share_text_size);
+    memcpy(parcel + 1, s->share->text, s->share->text_size);
 }
 
 static void
 send_member(struct shard *shard, const struct subscription *s, enum parcel_type type, bool online)
 {
-    struct parcel_share_member *parcel = parcel_send(shard, s->share_home, type, sizeof *parcel, s->share_text_size);
+    struct parcel_share_member *parcel = parcel_send(shard, s->share->home, type, sizeof *parcel, s->share->text_size);
     parcel->online = online;
     parcel->reference = reference_to(s->session);
     parcel->text_hash = s->text_hash;
-    parcel->text_size = s->share_text_size;
-    memcpy(parcel + 1, s->share_text, s->share_text_size);
+    parcel->text_size = s->share->text_size;
+    memcpy(parcel + 1, s->share->text, s->share->text_size);
 }
 
 void
@@ -140,7 +140,7 @@ share_online(struct shard *shard, const struct session *session, bool online)
     struct subscription *const *places = session_subscriptions(session, &room);
     for (uint32_t i = 0; i < room; i++) {
         const struct subscription *s = places[i];
-        if (s != NULL && s->share_text != NULL) {
+        if (s != NULL && s->shared) {
             send_member(shard, s, PARCEL_SHARE_ONLINE, online);
         }
     }
@@ -171,7 +171,7 @@ member_subscription(const struct session *session, unsigned home, uint32_t seria
         if (s == NULL) {
             return NULL;
         }
-        if (s->share_text != NULL && s->text_hash == text_hash && s->share_home == home && (serial == 0 || s->share_serial == serial)) {
+        if (s->shared && s->text_hash == text_hash && s->share->home == home && (serial == 0 || s->share->serial == serial)) {
             return s;
         }
     }
@@ -187,10 +187,10 @@ handle_joined(struct shard *shard, unsigned from, const struct parcel_share_join
     }
     struct subscription *s = member_subscription(session, from, 0, parcel->text_hash);
     if (s != NULL) {
-        s->share_serial = parcel->serial;
+        s->share->serial = parcel->serial;
     }
     /* Only the answer to the last SHARE_JOIN takes it away: a later one may have made it a member, and then nobody would tell the home when it leaves. */
-    if (s != NULL && parcel->code >= 0x80 && s->share_join == parcel->join) {
+    if (s != NULL && parcel->code >= 0x80 && s->share->join == parcel->join) {
         subscribe_forget(shard, session, s);
     }
     subscribe_answer(shard, session, parcel->suback_serial, parcel->code_index, parcel->code);

@@ -602,8 +602,7 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
 static bool
 has_text(const struct subscription *s, struct bytes text, const struct shard *shard)
 {
-    struct bytes own = s->share_text != NULL ? bytes_of(s->share_text, s->share_text_size)
-                                             : filter_index_filter(shard->broker->filters, s->filter_id);
+    struct bytes own = s->shared ? bytes_of(s->share->text, s->share->text_size) : filter_index_filter(shard->broker->filters, s->filter_id);
     return bytes_equal(own, text);
 }
 
