@@ -5,23 +5,35 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+static void
+charge(struct budget_account *account, struct aliases *aliases, uint64_t bytes)
+{
+    aliases->bytes += bytes;
+    budget_charge(account, bytes);
+}
+
 static struct aliases *
-need_aliases(struct connection *c)
+need_aliases(struct budget_account *account, struct connection *c)
 {
     if (c->aliases == NULL) {
         c->aliases = calloc(1, sizeof *c->aliases);
+        if (c->aliases != NULL) {
+            charge(account, c->aliases, sizeof *c->aliases);
+        }
     }
     return c->aliases;
 }
 
-/* NULL when out of memory. */
+/* One of the two tables, made if need be. NULL when out of memory. */
 static struct alias_table *
-need_table(struct alias_table **table, uint16_t count)
+need_table(struct budget_account *account, struct aliases *aliases, struct alias_table **table, uint16_t count)
 {
     if (*table == NULL) {
-        *table = calloc(1, sizeof **table + count * sizeof (*table)->aliases[0]);
+        size_t bytes = sizeof **table + count * sizeof (*table)->aliases[0];
+        *table = calloc(1, bytes);
         if (*table != NULL) {
             (*table)->count = count;
+            charge(account, aliases, bytes);
         }
     }
     return *table;
@@ -37,9 +49,10 @@ free_table(struct alias_table *table)
 }
 
 void
-alias_forget_all(struct connection *c)
+alias_forget_all(struct budget_account *account, struct connection *c)
 {
     if (c->aliases != NULL) {
+        budget_refund(account, c->aliases->bytes);
         free_table(c->aliases->in);
         free_table(c->aliases->out);
         free(c->aliases);
@@ -48,7 +61,7 @@ alias_forget_all(struct connection *c)
 }
 
 static bool
-set_alias(struct alias *alias, struct bytes topic)
+set_alias(struct budget_account *account, struct aliases *aliases, struct alias *alias, struct bytes topic)
 {
     uint8_t *copy = realloc(alias->topic, topic.size);
     if (copy == NULL) {
@@ -56,24 +69,27 @@ set_alias(struct alias *alias, struct bytes topic)
     }
     memcpy(copy, topic.data, topic.size);
     alias->topic = copy;
+    budget_refund(account, alias->size);
+    aliases->bytes -= alias->size;
     alias->size = (uint16_t)topic.size;
+    charge(account, aliases, topic.size);
     return true;
 }
 
 uint8_t
-alias_resolve(struct connection *c, uint16_t alias_max, uint16_t alias, struct bytes *topic)
+alias_resolve(struct budget_account *account, struct connection *c, uint16_t alias_max, uint16_t alias, struct bytes *topic)
 {
     if (alias == 0 || alias > alias_max) {
         return REASON_TOPIC_ALIAS_INVALID;
     }
-    struct aliases *aliases = need_aliases(c);
-    struct alias_table *table = aliases != NULL ? need_table(&aliases->in, alias_max) : NULL;
+    struct aliases *aliases = need_aliases(account, c);
+    struct alias_table *table = aliases != NULL ? need_table(account, aliases, &aliases->in, alias_max) : NULL;
     if (table == NULL || alias > table->count) {
         return REASON_TOPIC_ALIAS_INVALID;
     }
     struct alias *known = &table->aliases[alias - 1];
     if (topic->size > 0) {
-        return set_alias(known, *topic) ? REASON_SUCCESS : REASON_QUOTA_EXCEEDED;
+        return set_alias(account, aliases, known, *topic) ? REASON_SUCCESS : REASON_QUOTA_EXCEEDED;
     }
     if (known->topic == NULL) {
         return REASON_PROTOCOL_ERROR;
@@ -83,12 +99,12 @@ alias_resolve(struct connection *c, uint16_t alias_max, uint16_t alias, struct b
 }
 
 void
-alias_choose(struct connection *c, struct bytes topic, uint16_t *alias, bool *omit)
+alias_choose(struct budget_account *account, struct connection *c, struct bytes topic, uint16_t *alias, bool *omit)
 {
     *alias = 0;
     *omit = false;
-    struct aliases *aliases = need_aliases(c);
-    const struct alias_table *table = aliases != NULL ? need_table(&aliases->out, c->alias_max_out) : NULL;
+    struct aliases *aliases = need_aliases(account, c);
+    const struct alias_table *table = aliases != NULL ? need_table(account, aliases, &aliases->out, c->alias_max_out) : NULL;
     if (table == NULL) {
         return;
     }
@@ -108,9 +124,9 @@ alias_choose(struct connection *c, struct bytes topic, uint16_t *alias, bool *om
 }
 
 void
-alias_remember(struct connection *c, struct bytes topic, uint16_t alias)
+alias_remember(struct budget_account *account, struct connection *c, struct bytes topic, uint16_t alias)
 {
     struct alias *known = &c->aliases->out->aliases[alias - 1];
     known->hash = (uint32_t)XXH3_64bits(topic.data, topic.size);
-    set_alias(known, topic); /* without memory it stays free: the next message sets it anew */
+    set_alias(account, c->aliases, known, topic); /* without memory it stays free: the next message sets it anew */
 }

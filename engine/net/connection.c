@@ -637,7 +637,7 @@ connection_closed(struct shard *shard, struct connection *c)
         }
         *at = c->dirty_next;
     }
-    alias_forget_all(c);
+    alias_forget_all(shard->account, c);
     unadmit(shard, c->listener);
     forget_connection(shard, c);
 }

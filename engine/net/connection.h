@@ -49,6 +49,7 @@ struct alias_table {
 /* Both directions; there from the first alias on. */
 struct aliases {
     struct alias_table *in, *out;
+    uint64_t bytes;  /* of all of it: charged */
 };
 
 /* Two cache lines. The first is what a packet that comes and one that goes look at. */

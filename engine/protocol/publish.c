@@ -52,7 +52,7 @@ check_publish(const struct shard *shard, struct connection *c, struct publish *p
         return REASON_RETAIN_NOT_SUPPORTED; /* MQTT5 [MQTT-3.2.2-14] */
     }
     if (properties_has(&publish->properties, PROPERTY_TOPIC_ALIAS)) {
-        uint8_t reason = alias_resolve(c, listener->max_topic_alias, publish->properties.topic_alias, &publish->topic);
+        uint8_t reason = alias_resolve(shard->account, c, listener->max_topic_alias, publish->properties.topic_alias, &publish->topic);
         if (reason != REASON_SUCCESS) {
             return reason;
         }

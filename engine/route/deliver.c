@@ -51,7 +51,7 @@ append_forward(struct shard *shard, struct session *session, struct forward *f)
 {
     struct connection *c = session->connection;
     if (c->alias_max_out > 0) {
-        alias_choose(c, f->topic, &f->topic_alias, &f->omit_topic);
+        alias_choose(shard->account, c, f->topic, &f->topic_alias, &f->omit_topic);
     }
     uint32_t size = forward_size(f, c->version);
     if (size > c->packet_size_max && f->topic_alias != 0) {
@@ -70,7 +70,7 @@ append_forward(struct shard *shard, struct session *session, struct forward *f)
     }
     forward_write(at, size, f, c->version);
     if (f->topic_alias != 0 && !f->omit_topic) {
-        alias_remember(c, f->topic, f->topic_alias);
+        alias_remember(shard->account, c, f->topic, f->topic_alias);
     }
     stats_add(&shard->stats.publish_sent, 1);
     stats_add(&shard->stats.publish_bytes_sent, f->payload.size);

@@ -67,22 +67,18 @@ session_begin(struct shard *shard, struct bytes client_id, uint64_t client_hash)
 }
 
 struct session_owed *
-session_need_owed(struct shard *shard, struct session *s)
+session_make_owed(struct shard *shard, struct session *s)
 {
-    if (s->owed == NULL) {
-        s->owed = calloc(1, sizeof *s->owed);
-        budget_charge(shard->account, s->owed != NULL ? sizeof *s->owed : 0);
-    }
+    s->owed = calloc(1, sizeof *s->owed);
+    budget_charge(shard->account, s->owed != NULL ? sizeof *s->owed : 0);
     return s->owed;
 }
 
 struct session_extra *
-session_need_extra(struct shard *shard, struct session *s)
+session_make_extra(struct shard *shard, struct session *s)
 {
-    if (s->extra == NULL) {
-        s->extra = calloc(1, sizeof *s->extra);
-        budget_charge(shard->account, s->extra != NULL ? sizeof *s->extra : 0);
-    }
+    s->extra = calloc(1, sizeof *s->extra);
+    budget_charge(shard->account, s->extra != NULL ? sizeof *s->extra : 0);
     return s->extra;
 }
 

@@ -141,9 +141,22 @@ session_get_extra(const struct session *s)
     return s->extra != NULL ? s->extra : &session_has_nothing_extra;
 }
 
+struct session_owed *session_make_owed(struct shard *shard, struct session *session);
+struct session_extra *session_make_extra(struct shard *shard, struct session *session);
+
 /* To put something in. NULL when out of memory. */
-struct session_owed *session_need_owed(struct shard *shard, struct session *session);
-struct session_extra *session_need_extra(struct shard *shard, struct session *session);
+static inline struct session_owed *
+session_need_owed(struct shard *shard, struct session *s)
+{
+    return s->owed != NULL ? s->owed : session_make_owed(shard, s);
+}
+
+static inline struct session_extra *
+session_need_extra(struct shard *shard, struct session *s)
+{
+    return s->extra != NULL ? s->extra : session_make_extra(shard, s);
+}
+
 /* After something was taken out: gives `extra` up if nothing is left in it. */
 void session_tidy(struct shard *shard, struct session *session);
 

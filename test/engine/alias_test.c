@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 static struct connection connection;
+static struct budget_account account;
 
 static int
 begin(void **state)
@@ -24,8 +25,9 @@ static int
 end(void **state)
 {
     (void)state;
-    alias_forget_all(&connection);
+    alias_forget_all(&account, &connection);
     assert_null(connection.aliases);
+    assert_int_equal(account.bytes, 0); /* after every test: all that was charged was refunded */
     return 0;
 }
 
@@ -56,7 +58,7 @@ say(uint16_t alias, const char *topic)
     uint8_t *buffer = malloc(size + 1);
     memcpy(buffer, topic, size);
     struct bytes t = bytes_of(buffer, size);
-    uint8_t reason = alias_resolve(&connection, 10, alias, &t);
+    uint8_t reason = alias_resolve(&account, &connection, 10, alias, &t);
     if (reason == REASON_SUCCESS) {
         assert_true(bytes_equal(t, text(topic)));
     }
@@ -69,7 +71,7 @@ static void
 assert_means(uint16_t alias, const char *topic)
 {
     struct bytes t = bytes_of(NULL, 0);
-    assert_int_equal(alias_resolve(&connection, 10, alias, &t), REASON_SUCCESS);
+    assert_int_equal(alias_resolve(&account, &connection, 10, alias, &t), REASON_SUCCESS);
     assert_true(bytes_equal(t, text(topic)));
 }
 
@@ -77,7 +79,7 @@ static void
 assert_means_nothing(uint16_t alias, uint8_t reason)
 {
     struct bytes t = bytes_of(NULL, 0);
-    assert_int_equal(alias_resolve(&connection, 10, alias, &t), reason);
+    assert_int_equal(alias_resolve(&account, &connection, 10, alias, &t), reason);
     assert_int_equal(t.size, 0);
 }
 
@@ -90,6 +92,27 @@ an_alias_stands_for_the_topic_it_was_sent_with(void **state)
     assert_means(1, "a/b");
     assert_means(10, "c");
     assert_means(1, "a/b");
+}
+
+static void
+what_is_remembered_is_charged_to_the_account(void **state)
+{
+    (void)state;
+    assert_int_equal(say(1, "short"), REASON_SUCCESS);
+    int64_t with_short = account.bytes;
+    assert_true(with_short > 5);
+    assert_int_equal(say(1, "much longer"), REASON_SUCCESS);
+    assert_int_equal(account.bytes, with_short + 6);
+    assert_int_equal(say(2, "abc"), REASON_SUCCESS);
+    assert_int_equal(account.bytes, with_short + 9);
+
+    uint16_t alias;
+    bool omit;
+    alias_choose(&account, &connection, text("out"), &alias, &omit);
+    int64_t with_out = account.bytes;
+    assert_true(with_out > with_short + 9); /* the other table */
+    alias_remember(&account, &connection, text("out"), alias);
+    assert_int_equal(account.bytes, with_out + 3);
 }
 
 static void
@@ -123,7 +146,7 @@ no_alias_is_valid_where_none_are_allowed(void **state)
 {
     (void)state;
     struct bytes t = text("t");
-    assert_int_equal(alias_resolve(&connection, 0, 1, &t), REASON_TOPIC_ALIAS_INVALID);
+    assert_int_equal(alias_resolve(&account, &connection, 0, 1, &t), REASON_TOPIC_ALIAS_INVALID);
     assert_null(connection.aliases); /* and costs no memory */
 }
 
@@ -142,9 +165,9 @@ a_raised_maximum_does_not_reach_an_open_connection(void **state)
 {
     (void)state;
     struct bytes t = text("t");
-    assert_int_equal(alias_resolve(&connection, 2, 1, &t), REASON_SUCCESS);
-    assert_int_equal(alias_resolve(&connection, 100, 3, &t), REASON_TOPIC_ALIAS_INVALID);
-    assert_int_equal(alias_resolve(&connection, 100, 2, &t), REASON_SUCCESS);
+    assert_int_equal(alias_resolve(&account, &connection, 2, 1, &t), REASON_SUCCESS);
+    assert_int_equal(alias_resolve(&account, &connection, 100, 3, &t), REASON_TOPIC_ALIAS_INVALID);
+    assert_int_equal(alias_resolve(&account, &connection, 100, 2, &t), REASON_SUCCESS);
 }
 
 static void
@@ -181,7 +204,7 @@ static uint16_t
 choose(const char *topic, bool *omit)
 {
     uint16_t alias = 0xaaaa;
-    alias_choose(&connection, text(topic), &alias, omit);
+    alias_choose(&account, &connection, text(topic), &alias, omit);
     return alias;
 }
 
@@ -194,7 +217,7 @@ assert_sent(const char *topic, uint16_t expected_alias, bool expected_omit)
     assert_int_equal(alias, expected_alias);
     assert_int_equal(omit, expected_omit);
     if (alias != 0 && !omit) {
-        alias_remember(&connection, text(topic), alias);
+        alias_remember(&account, &connection, text(topic), alias);
     }
 }
 
@@ -277,7 +300,7 @@ a_client_that_follows_the_rules_always_learns_the_topic(void **state)
             assert_string_equal(known[alias], topic);
         } else if (alias != 0 && random_below(10) > 0) { /* else it did not leave */
             strcpy(known[alias], topic);
-            alias_remember(&connection, text(topic), alias);
+            alias_remember(&account, &connection, text(topic), alias);
         }
     }
 }
@@ -289,6 +312,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(an_alias_stands_for_the_topic_it_was_sent_with),
+        CLAIM(what_is_remembered_is_charged_to_the_account),
         CLAIM(an_alias_sent_with_another_topic_stands_for_that_one),
         CLAIM(alias_0_and_those_above_the_maximum_are_invalid),
         CLAIM(no_alias_is_valid_where_none_are_allowed),
