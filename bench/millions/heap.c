@@ -10,6 +10,7 @@
 
 /* Address space only; pages come with their first use. */
 #define REGION_BYTES (UINT64_C(64) << 30)
+#define GUARD_BYTES (UINT64_C(2) << 20)
 
 static uint8_t *region;
 static size_t region_used;
@@ -68,8 +69,10 @@ static extent_hooks_t hooks = {.alloc = take_extent, .purge_forced = purge_exten
 void
 heap_open(void)
 {
-    region = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (region == MAP_FAILED) {
+    /* Between pages of no access, or the kernel would make one mapping of the region and what the broker maps beside it. */
+    uint8_t *map = mmap(NULL, REGION_BYTES + 2 * GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    region = map + GUARD_BYTES;
+    if (map == MAP_FAILED || mprotect(region, REGION_BYTES, PROT_READ | PROT_WRITE) != 0) {
         die("cannot reserve address space");
     }
     /* Aligned as the largest alignment that jemalloc asks for. */
