@@ -28,14 +28,13 @@ bind_source(int fd, const struct client *c)
     return bind(fd, (const struct sockaddr *)&from, sizeof from) == 0 ? 0 : -errno;
 }
 
-int
-client_open(struct client *c)
+static int
+open_socket(const struct client *c)
 {
     int on = 1;
     /* Closing resets: no TIME_WAIT, so that runs can follow each other without running out of ports. */
     struct linger linger = {.l_onoff = 1, .l_linger = 0};
 
-    assert(c->state == CLIENT_NEW);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
@@ -47,9 +46,40 @@ client_open(struct client *c)
         close(fd);
         return error;
     }
-    c->fd = fd;
+    return fd;
+}
+
+static int
+take_file(struct client *c, int fd)
+{
+    if (c->role == CLIENT_PUBLISHER && c->shared->plain_publishers) {
+        c->file = (struct loop_file){.number = fd};
+        return 0;
+    }
+    c->file = (struct loop_file){.number = (int)c->tag, .direct = true};
+    return loop_adopt(c->shared->loop, fd, c->tag);
+}
+
+bool
+client_is_at_rest(const struct client *c)
+{
+    return (c->state == CLIENT_NEW || c->state == CLIENT_CLOSED) && !c->sending && !c->receiving;
+}
+
+int
+client_open(struct client *c, uint64_t due_ns)
+{
+    assert(client_is_at_rest(c));
+    c->since_ns = due_ns;
+    c->came_up = false;
+    c->state = CLIENT_NEW;
+    int fd = open_socket(c);
+    int error = fd < 0 ? fd : take_file(c, fd);
+    if (error != 0) {
+        return error;
+    }
     c->state = CLIENT_CONNECTING;
-    loop_connect(c->shared->loop, fd, &c->shared->to, c->index);
+    loop_connect(c->shared->loop, c->file, &c->shared->to, c->tag);
     return 0;
 }
 
@@ -86,7 +116,7 @@ client_flush(struct client *c)
     c->flying = c->filling;
     c->filling = empty;
     c->sending = true;
-    loop_send(c->shared->loop, c->fd, c->flying.bytes, c->flying.used, c->index);
+    loop_send(c->shared->loop, c->file, c->flying.bytes, c->flying.used, c->tag);
 }
 
 void
@@ -95,8 +125,12 @@ client_push(struct client *c)
     if (c->sending || c->state == CLIENT_CLOSED) {
         return;
     }
+    if (c->file.direct) {
+        client_flush(c);
+        return;
+    }
     /* A system call per segment, not a submission: several submissions for one socket could overtake each other when it is full. */
-    ssize_t sent = send(c->fd, c->filling.bytes, c->filling.used, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(c->file.number, c->filling.bytes, c->filling.used, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == (ssize_t)c->filling.used) {
         c->filling.used = 0;
         return;
@@ -113,20 +147,31 @@ client_push(struct client *c)
 }
 
 void
+client_set_greeted(struct client *c)
+{
+    c->shared->events->greeted(c->shared->owner, c);
+}
+
+void
+client_subscribe(struct client *c)
+{
+    assert(c->state == CLIENT_READY);
+    c->state = CLIENT_SUBSCRIBING;
+    c->shared->protocol->subscribe(c);
+}
+
+void
 client_set_ready(struct client *c)
 {
     c->state = CLIENT_READY;
-    c->came_up = true;
     c->shared->events->ready(c->shared->owner, c);
 }
 
 void
 client_close(struct client *c)
 {
-    if (c->fd >= 0 && c->state != CLIENT_NEW && c->state != CLIENT_CLOSED) {
-        /* The armed receive holds the socket open beyond close(); shutdown ends it. */
-        shutdown(c->fd, SHUT_RDWR);
-        close(c->fd);
+    if (c->state != CLIENT_NEW && c->state != CLIENT_CLOSED) {
+        loop_drop(c->shared->loop, c->file, c->tag);
     }
     c->state = CLIENT_CLOSED;
     pile_fini(&c->filling);
@@ -135,6 +180,18 @@ client_close(struct client *c)
     if (!c->sending) {
         pile_fini(&c->flying);
     }
+}
+
+void
+client_free(struct client *c)
+{
+    if (c->state != CLIENT_NEW && c->state != CLIENT_CLOSED && !c->file.direct) {
+        close(c->file.number);
+    }
+    pile_fini(&c->filling);
+    pile_fini(&c->flying);
+    pile_fini(&c->partial);
+    inflight_fini(&c->inflight);
 }
 
 void
@@ -158,7 +215,7 @@ client_leave(struct client *c)
     if (c->state == CLIENT_READY) {
         c->state = CLIENT_LEAVING;
         c->shared->protocol->leave(c);
-    } else if (c->state != CLIENT_CLOSED) {
+    } else if (c->state != CLIENT_NEW && c->state != CLIENT_CLOSED && c->state != CLIENT_LEAVING) {
         client_close(c);
     }
 }
@@ -198,6 +255,13 @@ handle_bytes(struct client *c, struct bytes input)
 }
 
 static void
+arm_recv(struct client *c)
+{
+    c->receiving = true;
+    loop_recv(c->shared->loop, c->file, c->tag);
+}
+
+static void
 handle_received(struct client *c, const struct loop_event *e)
 {
     if (e->result > 0) {
@@ -208,7 +272,7 @@ handle_received(struct client *c, const struct loop_event *e)
         client_fail(c, FAILURE_RESET, -e->result);
     }
     if (!e->more && c->state != CLIENT_CLOSED) {
-        loop_recv(c->shared->loop, c->fd, c->index);
+        arm_recv(c);
     }
 }
 
@@ -235,13 +299,16 @@ handle_connected(struct client *c, const struct loop_event *e)
         return;
     }
     c->state = CLIENT_GREETING;
-    loop_recv(c->shared->loop, c->fd, c->index);
+    arm_recv(c);
     c->shared->protocol->greet(c);
 }
 
 void
 client_handle(struct client *c, const struct loop_event *e)
 {
+    if (e->kind == LOOP_RECEIVED && !e->more) {
+        c->receiving = false;
+    }
     if (c->state == CLIENT_CLOSED && e->kind != LOOP_SENT) {
         return; /* what was still under way when it closed */
     }

@@ -12,11 +12,17 @@
  *   C1  at most one send is in flight on the ring; what is written meanwhile gathers in `filling`. Nothing overtakes.
  *   C2  a client fails at most once, and nothing is reported for it afterwards.
  *
+ *   C3  a client opens again only when nothing of its former connection is under way (client_is_at_rest).
+ *
+ * Publishers keep plain descriptors while the process's limit allows, because they send with a system call per segment (client_push);
+ * everybody else gets a slot of the ring (loop.h), numbered as the client.
+ *
  * Threads  one. Memory  the array of clients is the owner's and does not move; buffers are allocated when first needed.
  */
 #ifndef TIDEWIRE_BENCH_LOAD_CLIENT_H
 #define TIDEWIRE_BENCH_LOAD_CLIENT_H
 
+#include "bench/load/board.h"
 #include "bench/load/failure.h"
 #include "bench/load/inflight.h"
 #include "bench/load/loop.h"
@@ -44,6 +50,7 @@ enum client_state {
 struct client;
 
 struct client_events {
+    void (*greeted)(void *owner, struct client *c); /* CONNACK has come, and it is good */
     void (*ready)(void *owner, struct client *c);
     void (*message)(void *owner, struct client *c, struct bytes payload); /* payload borrowed for the call */
     void (*acked)(void *owner, struct client *c);                         /* a QoS 1 or 2 handshake ended */
@@ -54,6 +61,8 @@ struct client_events {
 
 struct client_protocol {
     void (*greet)(struct client *c);
+    void (*subscribe)(struct client *c);
+    void (*ping)(struct client *c);
     void (*leave)(struct client *c);
     /* Handles one whole packet at the start of `input` and returns its size; 0 if it is not all there, or has failed. */
     uint32_t (*take)(struct client *c, struct bytes input);
@@ -68,25 +77,33 @@ struct client_shared {
     const struct client_events *events;
     void *owner;
     struct sockaddr_in to;
+    enum order_session session; /* of the connections that are opened now */
+    bool plain_publishers;      /* their descriptors fit into the process's limit */
 };
 
 struct client {
     struct client_shared *shared;
-    uint32_t index;      /* among all clients; the loop's tag */
+    uint32_t index;      /* among all clients of the run */
+    uint32_t tag;        /* among those of its worker; the loop's tag and its slot there */
     uint32_t role_index; /* among those of its role */
-    int fd;
-    uint8_t role;  /* enum client_role */
-    uint8_t state; /* enum client_state */
+    uint32_t local;      /* among those of its role and worker */
+    uint8_t role;        /* enum client_role */
+    uint8_t state;       /* enum client_state */
     bool sending;
+    bool receiving;
     bool touched;
-    bool came_up; /* has been READY */
+    bool came_up; /* this connection has been READY */
+    struct loop_file file;
+    uint64_t since_ns;   /* when it was (or should have been) opened; later, when it asked for what it fetches */
+    uint64_t got;        /* messages, where each subscriber is to get a known number */
     struct pile filling, flying; /* C1 */
     struct pile partial;         /* the beginning of a packet whose rest has not come */
     struct inflight inflight;    /* publishers with QoS 1 or 2 */
 };
 
-/* Begins to connect. 0 or -errno. */
-int client_open(struct client *c) __attribute__((warn_unused_result));
+/* Begins to connect; `due_ns` is when that should have been. 0 or -errno. Only in state NEW, or CLOSED and at rest (C3). */
+int client_open(struct client *c, uint64_t due_ns) __attribute__((warn_unused_result));
+bool client_is_at_rest(const struct client *c);
 void client_handle(struct client *c, const struct loop_event *e);
 
 /* Room for `size` bytes of output; client_wrote() then counts what was written and marks the client touched. */
@@ -105,10 +122,13 @@ void client_flush(struct client *c);
  */
 void client_push(struct client *c);
 
+void client_set_greeted(struct client *c);
 void client_set_ready(struct client *c);
+void client_subscribe(struct client *c); /* of a READY one; it becomes READY again */
 void client_fail(struct client *c, enum failure_kind kind, int detail);
 void client_leave(struct client *c); /* says good-bye and waits for the peer to close */
 void client_close(struct client *c); /* at once; frees buffers that the kernel does not hold */
+void client_free(struct client *c);  /* when the loop is closed */
 
 /* "publisher 3" */
 void client_write_role(const struct client *c, char *out, size_t room);

@@ -26,6 +26,7 @@ static const struct {
     [FAILURE_MALFORMED] = {"malformed", "given bytes that are no MQTT", DETAIL_REASON},
     [FAILURE_UNEXPECTED] = {"unexpected", "given a packet that nothing asked for", DETAIL_PACKET},
     [FAILURE_ACK_REFUSED] = {"ack_refused", "had a message refused", DETAIL_REASON},
+    [FAILURE_SESSION] = {"session", "came back and found its session gone", DETAIL_NONE},
     [FAILURE_STALLED] = {"stalled", "had messages outstanding when the broker stalled", DETAIL_NONE},
 };
 
@@ -43,6 +44,25 @@ failure_add(struct failure_log *log, enum failure_kind kind, uint32_t connection
     e->first_connection = connection;
     e->first_detail = detail;
     snprintf(e->first_role, sizeof e->first_role, "%s", role);
+}
+
+static void
+merge_entry(struct failure_entry *e, const struct failure_entry *from)
+{
+    struct failure_entry first = e->count == 0 || (from->count > 0 && from->first_at_ns < e->first_at_ns) ? *from : *e;
+
+    first.count = e->count + from->count;
+    first.last_at_ns = e->last_at_ns > from->last_at_ns ? e->last_at_ns : from->last_at_ns;
+    *e = first;
+}
+
+void
+failure_merge(struct failure_log *log, const struct failure_log *from)
+{
+    log->total += from->total;
+    for (int k = 0; k < FAILURE_KINDS; k++) {
+        merge_entry(&log->kinds[k], &from->kinds[k]);
+    }
 }
 
 const char *

@@ -23,6 +23,7 @@ enum failure_kind {
     FAILURE_MALFORMED,    /* bytes that are no MQTT: detail is a reason code */
     FAILURE_UNEXPECTED,   /* a packet that nothing asked for: detail is its type */
     FAILURE_ACK_REFUSED,  /* PUBACK or PUBREC with an error: detail is a reason code */
+    FAILURE_SESSION,      /* a session that should have been there was not */
     FAILURE_STALLED,      /* messages outstanding and nothing delivered for too long */
     FAILURE_KINDS,
 };
@@ -41,6 +42,9 @@ struct failure_log {
 };
 
 void failure_add(struct failure_log *log, enum failure_kind kind, uint32_t connection, const char *role, int detail, uint64_t at_ns);
+
+/* Adds what another log has. */
+void failure_merge(struct failure_log *log, const struct failure_log *from);
 
 /* One line per kind that happened, each starting with `prefix`. */
 void failure_print(const struct failure_log *log, FILE *out, const char *prefix);

@@ -3,26 +3,52 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "bench/load/mqtt.h"
 #include "bench/load/process.h"
 #include "bench/load/raw.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+static _Atomic uint64_t *
+count_of(const struct fleet *f, enum board_count which)
+{
+    return &f->traffic->counts[which];
+}
 
 static void
 note_failure(struct fleet *f, struct client *c, enum failure_kind kind, int detail)
 {
     char role[32];
     client_write_role(c, role, sizeof role);
-    failure_add(&f->failures, kind, c->index, role, detail, process_get_now_ns() - f->start_ns);
+    failure_add(&f->traffic->desk->failures, kind, c->index, role, detail, process_get_now_ns() - f->traffic->board->start_ns);
+    count_add(count_of(f, COUNT_FAILURES), 1);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- events */
+
+static void
+on_greeted(void *owner, struct client *c)
+{
+    struct fleet *f = owner;
+    uint64_t now_ns = process_get_now_ns();
+    histogram_add(&f->traffic->desk->connecting, now_ns > c->since_ns ? now_ns - c->since_ns : 0);
+    c->since_ns = now_ns;
 }
 
 static void
 on_ready(void *owner, struct client *c)
 {
     struct fleet *f = owner;
-    (void)c;
+    if (c->came_up) {
+        return; /* it has subscribed late */
+    }
+    c->came_up = true;
     f->opening--;
-    f->ready++;
+    count_take(count_of(f, COUNT_AWAITED), 1);
+    count_add(count_of(f, COUNT_READY), 1);
+    count_add(count_of(f, COUNT_CAME_UP), 1);
 }
 
 static void
@@ -30,11 +56,12 @@ on_failed(void *owner, struct client *c, enum failure_kind kind, int detail)
 {
     struct fleet *f = owner;
     if (c->came_up) {
-        f->ready--;
+        count_take(count_of(f, COUNT_READY), 1);
     } else {
         f->opening--;
+        count_take(count_of(f, COUNT_AWAITED), 1);
     }
-    f->failed++;
+    count_add(count_of(f, COUNT_FAILED), 1);
     note_failure(f, c, kind, detail);
 }
 
@@ -43,8 +70,8 @@ on_left(void *owner, struct client *c)
 {
     struct fleet *f = owner;
     (void)c;
-    f->ready--;
-    f->left++;
+    count_take(count_of(f, COUNT_READY), 1);
+    count_take(count_of(f, COUNT_LEAVING), 1);
 }
 
 static void
@@ -70,6 +97,7 @@ on_acked(void *owner, struct client *c)
 }
 
 static const struct client_events events = {
+    .greeted = on_greeted,
     .ready = on_ready,
     .message = on_message,
     .acked = on_acked,
@@ -78,37 +106,76 @@ static const struct client_events events = {
     .left = on_left,
 };
 
-bool
-fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traffic *t, uint64_t now_ns)
-{
-    uint32_t subscribers = options_get_subscribers(o);
-    uint32_t publishers = options_get_publishers(o);
+/* -------------------------------------------------------------------------------------------------------------- set-up */
 
-    *f = (struct fleet){.traffic = t, .start_ns = now_ns};
+static uint32_t
+count_own(uint32_t all, const struct board *b, uint32_t worker)
+{
+    return all / b->worker_count + (worker < all % b->worker_count ? 1 : 0);
+}
+
+uint32_t
+fleet_count_publishers(const struct options *o, const struct board *b, uint32_t worker)
+{
+    return count_own(scenario_count_publishers(o), b, worker);
+}
+
+uint32_t
+fleet_count_clients(const struct options *o, const struct board *b, uint32_t worker)
+{
+    return count_own(scenario_count_subscribers(o), b, worker) + fleet_count_publishers(o, b, worker) +
+        count_own(scenario_count_idle(o), b, worker);
+}
+
+static void
+init_client(struct fleet *f, uint32_t tag)
+{
+    const struct options *o = f->shared.options;
+    const struct traffic *t = f->traffic;
+    struct client *c = &f->clients[tag];
+    uint32_t before = 0; /* clients of other roles, in the whole run */
+
+    *c = (struct client){.shared = &f->shared, .tag = tag, .local = tag, .role = CLIENT_SUBSCRIBER, .file = {.number = -1}};
+    if (tag >= f->first_idle) {
+        c->role = CLIENT_IDLE;
+        c->local = tag - f->first_idle;
+        before = scenario_count_subscribers(o) + scenario_count_publishers(o);
+    } else if (tag >= f->first_publisher) {
+        c->role = CLIENT_PUBLISHER;
+        c->local = tag - f->first_publisher;
+        before = scenario_count_subscribers(o);
+        traffic_get_own(t, c->local)->client = c;
+    }
+    c->role_index = c->local * t->board->worker_count + t->worker;
+    c->index = before + c->role_index;
+}
+
+bool
+fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traffic *t, bool plain_publishers)
+{
+    const struct board *b = t->board;
+
+    *f = (struct fleet){.traffic = t, .count = fleet_count_clients(o, b, t->worker)};
     f->shared = (struct client_shared){
         .loop = l,
         .options = o,
-        .scenario = t->scenario,
+        .scenario = scenario_get(o->scenario),
         .protocol = o->raw ? &raw_protocol : &mqtt_protocol,
         .events = &events,
         .owner = f,
         .to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port), .sin_addr.s_addr = htonl(o->address)},
+        .plain_publishers = plain_publishers,
     };
-    f->count = o->scenario == SCENARIO_IDLE ? (uint32_t)o->count : subscribers + publishers;
-    f->clients = calloc(f->count, sizeof *f->clients);
-    f->touched = calloc(f->count, sizeof *f->touched);
+    f->first_publisher = count_own(scenario_count_subscribers(o), b, t->worker);
+    f->first_idle = f->first_publisher + fleet_count_publishers(o, b, t->worker);
+    f->order.cursor = f->count; /* no order yet */
+    f->clients = calloc(f->count + 1u, sizeof *f->clients);
+    f->touched = calloc(f->count + 1u, sizeof *f->touched);
     if (f->clients == NULL || f->touched == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < f->count; i++) {
-        struct client *c = &f->clients[i];
-        bool publishes = i >= subscribers;
-        *c = (struct client){.shared = &f->shared, .index = i, .fd = -1};
-        c->role = o->scenario == SCENARIO_IDLE ? CLIENT_IDLE : publishes ? CLIENT_PUBLISHER : CLIENT_SUBSCRIBER;
-        c->role_index = publishes ? i - subscribers : i;
-        if (c->role == CLIENT_PUBLISHER) {
-            t->publishers[c->role_index].client = c;
-        }
+        init_client(f, i);
     }
     return true;
 }
@@ -116,24 +183,102 @@ fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traf
 void
 fleet_fini(struct fleet *f)
 {
-    for (uint32_t i = 0; i < f->count; i++) {
-        f->clients[i].sending = false; /* the ring is closed: nothing is in flight any more */
-        client_close(&f->clients[i]);
+    for (uint32_t i = 0; f->clients != NULL && i < f->count; i++) {
+        client_free(&f->clients[i]);
     }
     free(f->clients);
     free(f->touched);
     *f = (struct fleet){0};
 }
 
-void
-fleet_open_more(struct fleet *f)
+/* ---------------------------------------------------------------------------------------------------------- connecting */
+
+static bool
+is_in(const struct client *c, uint32_t groups)
 {
-    while (f->opened < f->count && f->opening < FLEET_OPENING_MAX) {
-        struct client *c = &f->clients[f->opened++];
-        f->opening++;
-        int error = client_open(c);
-        if (error != 0) {
-            client_fail(c, FAILURE_CONNECT, -error);
+    static const uint32_t group_of[] = {
+        [CLIENT_PUBLISHER] = GROUP_PUBLISHERS, [CLIENT_SUBSCRIBER] = GROUP_SUBSCRIBERS, [CLIENT_IDLE] = GROUP_IDLE};
+    return (groups & group_of[c->role]) != 0;
+}
+
+void
+fleet_connect(struct fleet *f, uint32_t groups, enum order_session session, uint64_t now_ns)
+{
+    uint64_t awaited = 0;
+
+    assert(count_get(count_of(f, COUNT_AWAITED)) == 0);
+    for (uint32_t i = 0; i < f->count; i++) {
+        awaited += is_in(&f->clients[i], groups) ? 1 : 0;
+    }
+    f->shared.session = session;
+    f->order = (struct fleet_opening){.groups = groups, .start_ns = now_ns};
+    f->ping_start_ns = f->ping_start_ns == 0 ? now_ns : f->ping_start_ns;
+    count_set(count_of(f, COUNT_AWAITED), awaited);
+}
+
+static void
+open_client(struct fleet *f, struct client *c, uint64_t due_ns)
+{
+    f->opening++;
+    int error = client_open(c, due_ns);
+    if (error != 0) {
+        client_fail(c, FAILURE_CONNECT, -error);
+    }
+}
+
+/* The workers take turns, as publishers do at a rate. */
+static uint64_t
+connect_due(const struct fleet *f)
+{
+    const struct board *b = f->traffic->board;
+    uint64_t nth = (uint64_t)f->order.nth * b->worker_count + f->traffic->worker;
+    uint64_t rate = f->shared.options->connect_rate;
+    return rate == 0 ? f->order.start_ns : f->order.start_ns + nth * SECOND_NS / rate;
+}
+
+uint64_t
+fleet_open_more(struct fleet *f, uint64_t now_ns)
+{
+    const struct options *o = f->shared.options;
+    uint64_t most = (o->connecting + f->traffic->board->worker_count - 1) / f->traffic->board->worker_count;
+
+    for (; f->order.cursor < f->count; f->order.cursor++) {
+        struct client *c = &f->clients[f->order.cursor];
+        if (!is_in(c, f->order.groups)) {
+            continue;
+        }
+        if (f->opening >= most || !client_is_at_rest(c)) {
+            return UINT64_MAX;
+        }
+        uint64_t due_ns = connect_due(f);
+        if (due_ns > now_ns) {
+            return due_ns;
+        }
+        f->order.nth++;
+        open_client(f, c, o->connect_rate == 0 ? now_ns : due_ns);
+    }
+    return UINT64_MAX;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- turn */
+
+uint64_t
+fleet_ping(struct fleet *f, uint64_t now_ns)
+{
+    uint64_t keep_alive_ns = f->shared.options->keep_alive_s * SECOND_NS;
+
+    if (keep_alive_ns == 0 || f->ping_start_ns == 0 || f->count == 0) {
+        return UINT64_MAX;
+    }
+    /* Everyone once in half the keep-alive, spread over it. */
+    for (;;) {
+        uint64_t due_ns = f->ping_start_ns + (uint64_t)((unsigned __int128)(f->pinged + 1) * (keep_alive_ns / 2) / f->count);
+        if (due_ns > now_ns) {
+            return due_ns;
+        }
+        struct client *c = &f->clients[f->pinged++ % f->count];
+        if (c->state == CLIENT_READY) {
+            f->shared.protocol->ping(c);
         }
     }
 }
@@ -146,7 +291,7 @@ flush_touched(struct fleet *f)
         struct client *c = f->touched[i];
         c->touched = false;
         if (c->role == CLIENT_PUBLISHER) {
-            traffic_publish(f->traffic, &f->traffic->publishers[c->role_index]);
+            traffic_publish(f->traffic, traffic_get_own(f->traffic, c->local));
         }
         client_flush(c);
     }
@@ -170,9 +315,22 @@ fleet_turn(struct fleet *f)
 }
 
 void
+fleet_subscribe(struct fleet *f, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < f->first_publisher; i++) {
+        if (f->clients[i].state == CLIENT_READY) {
+            f->clients[i].since_ns = now_ns;
+            client_subscribe(&f->clients[i]);
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------------- ending */
+
+void
 fleet_fail_opening(struct fleet *f)
 {
-    for (uint32_t i = 0; i < f->opened; i++) {
+    for (uint32_t i = 0; i < f->count; i++) {
         struct client *c = &f->clients[i];
         if (c->state == CLIENT_CONNECTING || c->state == CLIENT_GREETING || c->state == CLIENT_SUBSCRIBING) {
             client_fail(c, FAILURE_NO_ANSWER, 0);
@@ -183,8 +341,8 @@ fleet_fail_opening(struct fleet *f)
 void
 fleet_fail_stalled(struct fleet *f)
 {
-    for (uint32_t i = 0; i < f->traffic->publisher_count; i++) {
-        struct publisher *p = &f->traffic->publishers[i];
+    for (uint32_t i = 0; i < f->traffic->own_count; i++) {
+        struct publisher *p = traffic_get_own(f->traffic, i);
         if (p->outstanding > 0 || p->client->inflight.used > 0) {
             note_failure(f, p->client, FAILURE_STALLED, 0);
         }
@@ -192,10 +350,15 @@ fleet_fail_stalled(struct fleet *f)
 }
 
 void
-fleet_leave(struct fleet *f)
+fleet_leave(struct fleet *f, uint32_t groups)
 {
-    for (uint32_t i = 0; i < f->opened; i++) {
-        client_leave(&f->clients[i]);
+    f->order.cursor = f->count; /* nobody connects any more */
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct client *c = &f->clients[i];
+        if (is_in(c, groups)) {
+            count_add(count_of(f, COUNT_LEAVING), c->state == CLIENT_READY ? 1 : 0);
+            client_leave(c);
+        }
     }
     flush_touched(f);
 }

@@ -8,7 +8,7 @@ void
 histogram_init(struct histogram *h)
 {
     memset(h, 0, sizeof *h);
-    h->min = UINT64_MAX;
+    count_set(&h->min, UINT64_MAX);
 }
 
 uint64_t
@@ -24,56 +24,82 @@ histogram_bucket_high(uint32_t bucket)
     return ((top + 1) << shift) - 1;
 }
 
+static void
+widen(struct histogram *h, uint64_t low, uint64_t high)
+{
+    if (low < count_get(&h->min)) {
+        count_set(&h->min, low);
+    }
+    if (high > count_get(&h->max)) {
+        count_set(&h->max, high);
+    }
+}
+
 void
 histogram_add(struct histogram *h, uint64_t value)
 {
-    h->buckets[histogram_bucket_of(value)]++;
-    h->count++;
-    h->sum += value;
-    if (value < h->min) {
-        h->min = value;
-    }
-    if (value > h->max) {
-        h->max = value;
-    }
+    count_add(&h->buckets[histogram_bucket_of(value)], 1);
+    count_add(&h->count, 1);
+    count_add(&h->sum, value);
+    widen(h, value, value);
 }
 
 void
 histogram_merge(struct histogram *into, const struct histogram *from)
 {
+    uint64_t count = 0;
+
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        into->buckets[i] += from->buckets[i];
+        uint64_t n = count_get(&from->buckets[i]);
+        count += n;
+        count_add(&into->buckets[i], n);
     }
-    into->count += from->count;
-    into->sum += from->sum;
-    into->min = from->min < into->min ? from->min : into->min;
-    into->max = from->max > into->max ? from->max : into->max;
+    /* Not from->count: its owner may have added meanwhile, and H1 has to hold here. */
+    count_add(&into->count, count);
+    count_add(&into->sum, count_get(&from->sum));
+    widen(into, count_get(&from->min), count_get(&from->max));
+}
+
+void
+histogram_subtract(struct histogram *out, const struct histogram *now, const struct histogram *before)
+{
+    histogram_init(out);
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t n = count_get(&now->buckets[i]) - count_get(&before->buckets[i]);
+        if (n > 0) {
+            count_set(&out->buckets[i], n);
+            count_add(&out->count, n);
+            widen(out, histogram_bucket_high(i), histogram_bucket_high(i));
+        }
+    }
+    count_set(&out->sum, count_get(&now->sum) - count_get(&before->sum));
 }
 
 uint64_t
 histogram_get_quantile(const struct histogram *h, double q)
 {
-    if (h->count == 0) {
+    uint64_t count = count_get(&h->count);
+    if (count == 0) {
         return 0;
     }
-    uint64_t rank = (uint64_t)ceil(q * (double)h->count);
-    rank = rank < 1 ? 1 : rank > h->count ? h->count : rank;
+    uint64_t rank = (uint64_t)ceil(q * (double)count);
+    rank = rank < 1 ? 1 : rank > count ? count : rank;
 
     uint64_t seen = 0;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        seen += h->buckets[i];
+        seen += count_get(&h->buckets[i]);
         if (seen >= rank) {
             /* Never claim more than was measured. */
             uint64_t high = histogram_bucket_high(i);
-            return high < h->max ? high : h->max;
+            return high < count_get(&h->max) ? high : count_get(&h->max);
         }
     }
     assert(!"H1: the buckets hold fewer values than were counted");
-    return h->max;
+    return 0;
 }
 
 double
 histogram_get_mean(const struct histogram *h)
 {
-    return h->count == 0 ? 0.0 : (double)h->sum / (double)h->count;
+    return count_get(&h->count) == 0 ? 0.0 : (double)count_get(&h->sum) / (double)count_get(&h->count);
 }

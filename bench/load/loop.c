@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define POOL_GROUP 0
+/* Completions of our own: not events. */
+#define KIND_NONE 0
+#define KIND_WOKEN 15
 #define POOL_BYTES ((size_t)LOOP_BUFFER_COUNT * LOOP_BUFFER_SIZE)
 #define POOL_RING_BYTES (LOOP_BUFFER_COUNT * sizeof(struct io_uring_buf))
 
@@ -43,8 +48,14 @@ open_pool(struct loop *l)
     return 0;
 }
 
+static int
+open_table(struct loop *l, uint32_t slots)
+{
+    return slots == 0 ? 0 : io_uring_register_files_sparse(&l->ring, slots);
+}
+
 int
-loop_open(struct loop *l)
+loop_open(struct loop *l, uint32_t slots)
 {
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL |
@@ -59,7 +70,8 @@ loop_open(struct loop *l)
     }
     /* Saves a descriptor look-up per system call; works without. */
     (void)io_uring_register_ring_fd(&l->ring);
-    error = open_pool(l);
+    error = open_table(l, slots);
+    error = error != 0 ? error : open_pool(l);
     if (error != 0) {
         loop_close(l);
     }
@@ -90,37 +102,109 @@ next_sqe(struct loop *l)
     return sqe;
 }
 
+static uint64_t
+tag_of(unsigned kind, uint32_t tag)
+{
+    return (uint64_t)kind << 32 | tag;
+}
+
 /* After the prep function, because some versions of liburing clear user_data there. */
 static void
-set_tag(struct io_uring_sqe *sqe, enum loop_event_kind kind, uint32_t tag)
+set_tag(struct io_uring_sqe *sqe, unsigned kind, uint32_t tag)
 {
-    sqe->user_data = (uint64_t)kind << 32 | tag;
+    sqe->user_data = tag_of(kind, tag);
+}
+
+static void
+set_file(struct io_uring_sqe *sqe, struct loop_file f)
+{
+    if (f.direct) {
+        sqe->flags |= IOSQE_FIXED_FILE;
+    }
+}
+
+static void
+arm_watch(struct loop *l)
+{
+    struct io_uring_sqe *sqe = next_sqe(l);
+    io_uring_prep_read(sqe, l->wake_fd, &l->wake_count, sizeof l->wake_count, 0);
+    set_tag(sqe, KIND_WOKEN, 0);
 }
 
 void
-loop_connect(struct loop *l, int fd, const struct sockaddr_in *to, uint32_t tag)
+loop_watch(struct loop *l, int eventfd)
+{
+    l->wake_fd = eventfd;
+    arm_watch(l);
+}
+
+int
+loop_adopt(struct loop *l, int fd, uint32_t slot)
+{
+    int done = io_uring_register_files_update(&l->ring, slot, &fd, 1);
+    close(fd);
+    return done == 1 ? 0 : done < 0 ? done : -EBADF;
+}
+
+static void
+cancel(struct loop *l, enum loop_event_kind kind, uint32_t tag)
 {
     struct io_uring_sqe *sqe = next_sqe(l);
-    io_uring_prep_connect(sqe, fd, (const struct sockaddr *)to, sizeof *to);
+    io_uring_prep_cancel64(sqe, tag_of(kind, tag), 0);
+    set_tag(sqe, KIND_NONE, 0);
+}
+
+static void
+drop_slot(struct loop *l, uint32_t slot, uint32_t tag)
+{
+    int nothing = -1;
+
+    /* Armed requests hold the file; there is no shutdown() for a slot that would not need a kernel thread. */
+    cancel(l, LOOP_CONNECTED, tag);
+    cancel(l, LOOP_RECEIVED, tag);
+    cancel(l, LOOP_SENT, tag);
+    (void)io_uring_register_files_update(&l->ring, slot, &nothing, 1);
+}
+
+void
+loop_drop(struct loop *l, struct loop_file f, uint32_t tag)
+{
+    if (f.direct) {
+        drop_slot(l, (uint32_t)f.number, tag);
+        return;
+    }
+    /* The armed receive holds the socket open beyond close(); shutdown ends it. */
+    shutdown(f.number, SHUT_RDWR);
+    close(f.number);
+}
+
+void
+loop_connect(struct loop *l, struct loop_file f, const struct sockaddr_in *to, uint32_t tag)
+{
+    struct io_uring_sqe *sqe = next_sqe(l);
+    io_uring_prep_connect(sqe, f.number, (const struct sockaddr *)to, sizeof *to);
+    set_file(sqe, f);
     set_tag(sqe, LOOP_CONNECTED, tag);
 }
 
 void
-loop_recv(struct loop *l, int fd, uint32_t tag)
+loop_recv(struct loop *l, struct loop_file f, uint32_t tag)
 {
     struct io_uring_sqe *sqe = next_sqe(l);
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    io_uring_prep_recv_multishot(sqe, f.number, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = POOL_GROUP;
+    set_file(sqe, f);
     set_tag(sqe, LOOP_RECEIVED, tag);
 }
 
 void
-loop_send(struct loop *l, int fd, const uint8_t *data, uint32_t size, uint32_t tag)
+loop_send(struct loop *l, struct loop_file f, const uint8_t *data, uint32_t size, uint32_t tag)
 {
     struct io_uring_sqe *sqe = next_sqe(l);
     /* WAITALL: the kernel finishes a send that a full socket interrupts. */
-    io_uring_prep_send(sqe, fd, data, size, MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_prep_send(sqe, f.number, data, size, MSG_NOSIGNAL | MSG_WAITALL);
+    set_file(sqe, f);
     set_tag(sqe, LOOP_SENT, tag);
 }
 
@@ -138,16 +222,37 @@ loop_wait(struct loop *l, uint64_t timeout_ns)
     return result >= 0 || result == -ETIME ? 0 : result;
 }
 
+/* The oldest completion that is an event. */
+static const struct io_uring_cqe *
+peek(struct loop *l)
+{
+    struct io_uring_cq *cq = &l->ring.cq;
+
+    for (;;) {
+        unsigned head = *cq->khead;
+        if (head == io_uring_smp_load_acquire(cq->ktail)) {
+            return NULL;
+        }
+        const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+        unsigned kind = (unsigned)(cqe->user_data >> 32);
+        if (kind != KIND_NONE && kind != KIND_WOKEN) {
+            return cqe;
+        }
+        io_uring_cq_advance(&l->ring, 1);
+        if (kind == KIND_WOKEN) {
+            arm_watch(l);
+        }
+    }
+}
+
 bool
 loop_next(struct loop *l, struct loop_event *out)
 {
-    struct io_uring_cq *cq = &l->ring.cq;
-    unsigned head = *cq->khead;
+    const struct io_uring_cqe *cqe = peek(l);
 
-    if (head == io_uring_smp_load_acquire(cq->ktail)) {
+    if (cqe == NULL) {
         return false;
     }
-    const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
     out->kind = (enum loop_event_kind)(cqe->user_data >> 32);
     out->tag = (uint32_t)cqe->user_data;
     out->result = cqe->res;

@@ -5,13 +5,14 @@
 #include <sys/prctl.h>
 
 #include "bench/load/options.h"
+#include "bench/load/conductor.h"
 #include "bench/load/run.h"
 
 static void
 on_signal(int number)
 {
     (void)number;
-    run_interrupt();
+    conductor_interrupt();
 }
 
 static void

@@ -1,13 +1,17 @@
 #include "bench/load/mqtt.h"
 
-#include <stdio.h>
-#include <unistd.h>
+#include <assert.h>
 
+#include "bench/load/name.h"
 #include "codec/decode.h"
 #include "codec/encode.h"
 
-/* Every packet here but PUBLISH fits: names are at most SCENARIO_NAME_ROOM. */
-#define SMALL_PACKET_ROOM 256u
+/* Acknowledgements, PINGREQ, DISCONNECT. */
+#define SMALL_PACKET_ROOM 64u
+/* CONNECT and SUBSCRIBE: an identifier or a filter, a user name and a password. */
+#define LARGE_PACKET_ROOM 1024u
+/* How long a session of MQTT 5 that has to outlive its connection may do so, unless --session-expiry says. */
+#define SESSION_KEPT_S 3600u
 
 static uint8_t
 get_version(const struct client *c)
@@ -15,29 +19,77 @@ get_version(const struct client *c)
     return (uint8_t)c->shared->options->version;
 }
 
+/* Through the stack, because room for the largest packet in every client's output would cost more than all the rest of it. */
+static void
+say(struct client *c, const uint8_t *packet, uint32_t size)
+{
+    assert(size > 0); /* options are checked to fit */
+    memcpy(client_reserve(c, size), packet, size);
+    client_wrote(c, size);
+}
+
+static void
+set_session(const struct client *c, struct connect *packet)
+{
+    const struct options *o = c->shared->options;
+    enum order_session session = c->shared->session;
+    bool kept = session == SESSION_KEPT || session == SESSION_RESUMED;
+
+    /* Before MQTT 5 one flag says both: that a session begins anew, and that it ends with the connection. */
+    packet->clean_start = session == SESSION_AS_ASKED ? o->clean_start : packet->version < MQTT_VERSION_5 ? !kept : session != SESSION_RESUMED;
+    uint32_t expiry_s = kept && o->session_expiry_s == 0 ? SESSION_KEPT_S : session == SESSION_ENDED ? 0 : (uint32_t)o->session_expiry_s;
+    if (expiry_s > 0) {
+        packet->properties.session_expiry_s = expiry_s;
+        properties_mark(&packet->properties, PROPERTY_SESSION_EXPIRY_INTERVAL);
+    }
+}
+
+static void
+set_login(const struct options *o, struct connect *packet)
+{
+    if (o->user != NULL) {
+        packet->has_user_name = true;
+        packet->user_name = bytes_of(o->user, (uint32_t)strlen(o->user));
+    }
+    if (o->password != NULL) {
+        packet->has_password = true;
+        packet->password = bytes_of(o->password, (uint32_t)strlen(o->password));
+    }
+}
+
 static void
 greet(struct client *c)
 {
     char id[SCENARIO_NAME_ROOM];
-    struct connect packet = {.version = get_version(c), .clean_start = true};
+    uint8_t bytes[LARGE_PACKET_ROOM];
+    const struct options *o = c->shared->options;
+    struct connect packet = {.version = get_version(c), .keep_alive_s = (uint16_t)o->keep_alive_s};
 
-    packet.client_id = bytes_of(id, (uint32_t)snprintf(id, sizeof id, "bench%dx%u", (int)getpid(), c->index));
-    client_wrote(c, encode_connect(client_reserve(c, SMALL_PACKET_ROOM), SMALL_PACKET_ROOM, &packet));
+    name_write_client_id(o, c->index, id, sizeof id);
+    packet.client_id = bytes_of(id, (uint32_t)strlen(id));
+    set_session(c, &packet);
+    set_login(o, &packet);
+    say(c, bytes, encode_connect(bytes, sizeof bytes, &packet));
 }
 
 static void
 subscribe(struct client *c)
 {
     char filter[SCENARIO_NAME_ROOM];
-    uint8_t entry[SCENARIO_NAME_ROOM + 8];
-    struct subscription_options options = {.qos = (uint8_t)c->shared->options->qos};
+    uint8_t entry[SCENARIO_NAME_ROOM + 8], bytes[LARGE_PACKET_ROOM];
+    struct subscription_options options = {.qos = (uint8_t)c->shared->options->subscribe_qos};
     struct subscribe packet = {.packet_id = 1, .count = 1};
 
-    c->shared->scenario->write_filter(c->role_index, filter, sizeof filter);
+    c->shared->scenario->write_filter(c->shared->options, c->role_index, filter, sizeof filter);
     uint32_t size = encode_subscribe_entry(entry, sizeof entry, bytes_of(filter, (uint32_t)strlen(filter)), options);
     packet.entries = bytes_of(entry, size);
-    client_wrote(c, encode_subscribe(client_reserve(c, SMALL_PACKET_ROOM), SMALL_PACKET_ROOM, get_version(c), &packet));
-    c->state = CLIENT_SUBSCRIBING;
+    say(c, bytes, encode_subscribe(bytes, sizeof bytes, get_version(c), &packet));
+}
+
+static void
+ping(struct client *c)
+{
+    client_wrote(c, encode_empty(client_reserve(c, SMALL_PACKET_ROOM), SMALL_PACKET_ROOM, PACKET_PINGREQ));
 }
 
 static void
@@ -60,14 +112,41 @@ static bool
 open_inflight(struct client *c, const struct connack *ack)
 {
     const struct options *o = c->shared->options;
-    uint64_t quota = options_get_share(o);
+    uint64_t quota = o->inflight;
+    uint64_t share = scenario_get_share(o);
+    bool has_window = o->scenario != SCENARIO_PUB && o->scenario != SCENARIO_RETAINED && o->scenario != SCENARIO_OFFLINE;
 
     if (get_version(c) == MQTT_VERSION_5 && properties_has(&ack->properties, PROPERTY_RECEIVE_MAXIMUM) &&
         ack->properties.receive_maximum < quota) {
         quota = ack->properties.receive_maximum;
     }
-    quota = o->inflight < quota ? o->inflight : quota;
+    if (has_window && share < quota) {
+        quota = share;
+    }
+    inflight_fini(&c->inflight);
     return inflight_init(&c->inflight, (uint8_t)o->qos, (uint32_t)quota);
+}
+
+/* A subscriber that comes back has its subscription; one of `retained` subscribes when it is told to. */
+static void
+go_on(struct client *c, const struct connack *ack)
+{
+    bool resumed = c->shared->session == SESSION_RESUMED;
+    bool late = c->shared->scenario->program == PROGRAM_RETAINED;
+    bool ended = c->shared->session == SESSION_ENDED;
+
+    if (c->role == CLIENT_PUBLISHER && c->shared->options->qos > 0 && !open_inflight(c, ack)) {
+        client_fail(c, FAILURE_REFUSED, REASON_QUOTA_EXCEEDED);
+    } else if (c->role != CLIENT_SUBSCRIBER || late || ended) {
+        client_set_ready(c);
+    } else if (!resumed) {
+        c->state = CLIENT_SUBSCRIBING;
+        subscribe(c);
+    } else if (ack->session_present) {
+        client_set_ready(c);
+    } else {
+        client_fail(c, FAILURE_SESSION, 0);
+    }
 }
 
 static void
@@ -80,12 +159,9 @@ take_connack(struct client *c, const struct frame *frame)
         client_fail(c, FAILURE_MALFORMED, reason);
     } else if (ack.reason != REASON_SUCCESS) {
         client_fail(c, FAILURE_REFUSED, ack.reason);
-    } else if (c->role == CLIENT_SUBSCRIBER) {
-        subscribe(c);
-    } else if (c->role == CLIENT_PUBLISHER && c->shared->options->qos > 0 && !open_inflight(c, &ack)) {
-        client_fail(c, FAILURE_REFUSED, REASON_QUOTA_EXCEEDED);
     } else {
-        client_set_ready(c);
+        client_set_greeted(c);
+        go_on(c, &ack);
     }
 }
 
@@ -97,7 +173,7 @@ take_suback(struct client *c, const struct frame *frame)
 
     if (reason != REASON_SUCCESS || ack.codes.size != 1) {
         client_fail(c, FAILURE_MALFORMED, reason);
-    } else if (ack.codes.data[0] != c->shared->options->qos) {
+    } else if (ack.codes.data[0] != c->shared->options->subscribe_qos) {
         client_fail(c, FAILURE_SUBSCRIBE, ack.codes.data[0]);
     } else {
         client_set_ready(c);
@@ -179,6 +255,7 @@ is_expected(const struct client *c, uint8_t type)
     case PACKET_CONNACK: return c->state == CLIENT_GREETING;
     case PACKET_SUBACK: return c->state == CLIENT_SUBSCRIBING;
     case PACKET_PUBLISH: return c->role == CLIENT_SUBSCRIBER && (up || c->state == CLIENT_SUBSCRIBING);
+    case PACKET_PINGRESP: return (up || c->state == CLIENT_SUBSCRIBING) && c->shared->options->keep_alive_s > 0;
     case PACKET_PUBREL: return c->role == CLIENT_SUBSCRIBER && up;
     case PACKET_PUBACK:
     case PACKET_PUBREC:
@@ -208,9 +285,10 @@ take(struct client *c, struct bytes input)
     case PACKET_PUBLISH: take_publish(c, &frame); break;
     case PACKET_PUBREL: take_pubrel(c, &frame); break;
     case PACKET_DISCONNECT: take_disconnect(c, &frame); break;
+    case PACKET_PINGRESP: break;
     default: take_ack(c, &frame); break;
     }
     return frame.size;
 }
 
-const struct client_protocol mqtt_protocol = {.greet = greet, .leave = leave, .take = take};
+const struct client_protocol mqtt_protocol = {.greet = greet, .subscribe = subscribe, .ping = ping, .leave = leave, .take = take};

@@ -1,8 +1,8 @@
 /*
- * mqtt: what the generator's connections say to a broker, in MQTT 3.1.1 or 5.0, with the project's own codec.
+ * mqtt: what the generator's connections say to a broker, in MQTT 3.1, 3.1.1 or 5.0, with the project's own codec.
  *
  * Subscribers answer every QoS 1 and 2 message at once; publishers answer PUBREC and account packet identifiers within
- * the broker's Receive Maximum. Keep Alive is 0: the broker may not count a silent connection as dead.
+ * the broker's Receive Maximum. Without --keep-alive it is 0: the broker may not count a silent connection as dead.
  *
  * Threads  one.
  */

@@ -4,7 +4,7 @@
  *   0               8               16            size
  *   | pub 24 seq 40 | due time, ns  | filling ... |
  *
- * Host byte order: sender and receiver are one process. 24 bits of publisher and 40 of sequence number are 16 million
+ * Host byte order: sender and receiver are on one machine, whose monotonic clock they share. 24 bits of publisher and 40 of sequence number are 16 million
  * publishers and a million messages a second for twelve days.
  */
 #ifndef TIDEWIRE_BENCH_LOAD_PAYLOAD_H

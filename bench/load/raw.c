@@ -32,6 +32,7 @@ take(struct client *c, struct bytes input)
             client_fail(c, FAILURE_UNEXPECTED, 0);
             return 0;
         }
+        client_set_greeted(c);
         client_set_ready(c);
         return 1;
     }

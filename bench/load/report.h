@@ -1,5 +1,5 @@
 /*
- * report: a result as a table for people and as one line of JSON for programs.
+ * report: a result as a table for people, one line of JSON for programs, and a page with plots.
  *
  * Threads  one.
  */
@@ -7,10 +7,15 @@
 #define TIDEWIRE_BENCH_LOAD_REPORT_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
-#include "bench/load/result.h"
+#include "bench/load/figures.h"
 
-/* The table, and the JSON where --json wants it. False if that file could not be written. */
+/* The table, and what --json and --html want. False, with the reason on standard error, if a file could not be written. */
 bool report_write(const struct result *r);
+
+/* Its parts. The JSON is one document on one line. */
+void report_print_table(const struct result *r, const struct figures *f, FILE *out);
+void report_write_json(const struct result *r, const struct figures *f, FILE *out);
 
 #endif

@@ -1,276 +1,15 @@
 #include "bench/load/run.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#include "bench/load/fleet.h"
 #include "bench/load/process.h"
+#include "bench/load/program.h"
 #include "bench/load/report.h"
-#include "bench/load/result.h"
-
-#define MS UINT64_C(1000000)
-/* After the first failure: long enough to see how many fail, short enough to be over. */
-#define GRACE_NS (300 * MS)
-#define LEAVE_NS (500 * MS)
-/* Between two looks at the clock and at the broker, when nothing else happens. */
-#define PULSE_NS (100 * MS)
-
-static volatile sig_atomic_t interrupted;
-
-void
-run_interrupt(void)
-{
-    interrupted = 1;
-}
-
-struct run {
-    const struct options *options;
-    struct loop loop;
-    struct traffic traffic;
-    struct fleet fleet;
-    struct result result;
-    uint64_t next_due_ns; /* of traffic with a rate */
-    uint64_t next_pulse_ns;
-    uint64_t progress_ns; /* when something was last delivered or became ready */
-    uint64_t progress_mark;
-    bool measuring;
-};
-
-static struct sample
-take_sample(const struct run *r)
-{
-    const struct options *o = r->options;
-    struct sample s = {.at_ns = process_get_now_ns(), .own_cpu_ns = process_get_own_cpu_ns(),
-        .own_wait_ns = process_read_wait_ns(getpid()), .has_broker = o->pid_count > 0, .counts = r->traffic.counts};
-
-    for (uint32_t i = 0; i < o->pid_count; i++) {
-        uint64_t cpu_ns, rss_bytes;
-        if (!process_read_cpu_ns(o->pids[i], &cpu_ns) || !process_read_rss_bytes(o->pids[i], &rss_bytes)) {
-            s.has_broker = false;
-            break;
-        }
-        s.broker_cpu_ns += cpu_ns;
-        s.broker_rss_bytes += rss_bytes;
-        s.broker_wait_ns += process_read_wait_ns(o->pids[i]);
-    }
-    return s;
-}
-
-/* Moves the end of the measured phase to now, unless the broker cannot be read any more: then the last good look counts. */
-static void
-move_end(struct run *r)
-{
-    struct sample s = take_sample(r);
-    if (s.has_broker || !r->result.first.has_broker) {
-        r->result.last = s;
-    }
-}
-
-static uint64_t
-progress_of(const struct run *r)
-{
-    const struct traffic_counts *c = &r->traffic.counts;
-    return c->delivered + c->acked + c->duplicated + r->fleet.ready + r->fleet.failed + r->fleet.left;
-}
-
-static bool
-is_stalled(struct run *r, uint64_t now_ns)
-{
-    uint64_t mark = progress_of(r);
-    if (mark != r->progress_mark) {
-        r->progress_mark = mark;
-        r->progress_ns = now_ns;
-    }
-    return now_ns - r->progress_ns > r->options->stall_ns;
-}
-
-static void
-pulse(struct run *r, uint64_t now_ns)
-{
-    if (now_ns >= r->next_pulse_ns) {
-        r->next_pulse_ns = now_ns + PULSE_NS;
-        if (r->measuring) {
-            move_end(r);
-        }
-    }
-}
-
-/* One turn of everything; returns the time, or 0 when the ring itself failed. */
-static uint64_t
-turn(struct run *r, uint64_t until_ns)
-{
-    uint64_t now_ns = process_get_now_ns();
-    uint64_t wake_ns = r->next_pulse_ns < until_ns ? r->next_pulse_ns : until_ns;
-    wake_ns = r->next_due_ns < wake_ns ? r->next_due_ns : wake_ns;
-
-    int error = loop_wait(&r->loop, wake_ns > now_ns ? wake_ns - now_ns : 0);
-    if (error != 0 && error != -EINTR) {
-        fprintf(stderr, "tidewire-bench: io_uring: %s\n", strerror(-error));
-        return 0;
-    }
-    now_ns = process_get_now_ns();
-    r->next_due_ns = traffic_tick(&r->traffic, now_ns);
-    fleet_turn(&r->fleet);
-    pulse(r, now_ns);
-    return now_ns;
-}
-
-/* Turns until the time, a failure, a signal; true if the time was reached in peace. */
-static bool
-stay_until(struct run *r, uint64_t until_ns)
-{
-    while (!interrupted && r->fleet.failures.total == 0) {
-        uint64_t now_ns = turn(r, until_ns);
-        if (now_ns == 0) {
-            return false;
-        }
-        if (now_ns >= until_ns) {
-            return true;
-        }
-        if (r->traffic.outstanding == 0 && r->traffic.unacked == 0) {
-            r->progress_ns = now_ns; /* silence is right when nothing is owed */
-        } else if (is_stalled(r, now_ns)) {
-            fleet_fail_stalled(&r->fleet);
-        }
-    }
-    return false;
-}
-
-static bool
-connect_all(struct run *r)
-{
-    struct fleet *f = &r->fleet;
-
-    r->progress_ns = process_get_now_ns();
-    while (f->ready + f->failed < f->count && !interrupted) {
-        fleet_open_more(f);
-        uint64_t now_ns = turn(r, UINT64_MAX);
-        if (now_ns == 0) {
-            return false;
-        }
-        if (is_stalled(r, now_ns)) {
-            fleet_fail_opening(f);
-        }
-    }
-    r->result.connections_up = f->ready;
-    r->result.connected = take_sample(r);
-    return f->failed == 0 && !interrupted;
-}
-
-/* True if the measured phase was reached and lasted its time. */
-static bool
-measure(struct run *r)
-{
-    uint64_t start_ns = process_get_now_ns();
-    traffic_open(&r->traffic, start_ns);
-    r->next_due_ns = start_ns;
-    if (!stay_until(r, start_ns + r->options->warmup_ns)) {
-        return false;
-    }
-
-    r->result.first = r->result.last = take_sample(r);
-    r->traffic.latency_from_ns = r->result.first.at_ns;
-    r->traffic.latency_until_ns = r->result.first.at_ns + r->options->duration_ns;
-    r->measuring = true;
-    bool whole = stay_until(r, r->traffic.latency_until_ns);
-    r->measuring = false;
-    move_end(r);
-    return whole;
-}
-
-/* Waits for what is still under way; what has not come when nothing comes any more is lost. */
-static void
-drain(struct run *r)
-{
-    r->progress_ns = process_get_now_ns();
-    while (r->traffic.outstanding + r->traffic.unacked > 0 && r->fleet.failures.total == 0) {
-        uint64_t now_ns = turn(r, UINT64_MAX);
-        if (now_ns == 0) {
-            return;
-        }
-        if (is_stalled(r, now_ns)) {
-            fleet_fail_stalled(&r->fleet);
-        }
-    }
-}
-
-static void
-wait_grace(struct run *r)
-{
-    uint64_t now_ns = process_get_now_ns();
-    uint64_t until_ns = now_ns + GRACE_NS;
-    while (now_ns != 0 && now_ns < until_ns) {
-        now_ns = turn(r, until_ns);
-    }
-}
-
-static void
-leave(struct run *r)
-{
-    uint64_t now_ns = process_get_now_ns();
-    uint64_t until_ns = now_ns + LEAVE_NS;
-
-    fleet_leave(&r->fleet);
-    while (now_ns != 0 && now_ns < until_ns && r->fleet.ready > 0) {
-        now_ns = turn(r, until_ns);
-    }
-}
-
-static void
-finish_result(struct run *r)
-{
-    struct result *result = &r->result;
-
-    traffic_check(&r->traffic);
-    result->latency = r->traffic.latency;
-    result->lateness = r->traffic.lateness;
-    result->failures = &r->fleet.failures;
-    result->total = r->traffic.counts;
-    result->lost = traffic_count_lost(&r->traffic);
-    result->unacked = r->traffic.unacked;
-    result->interrupted = interrupted != 0;
-    result->broker_gone = result->before.has_broker && !take_sample(r).has_broker;
-}
-
-static void
-go_through_phases(struct run *r)
-{
-    r->result.before = take_sample(r);
-    if (connect_all(r)) {
-        measure(r);
-    }
-    traffic_close(&r->traffic);
-    r->next_due_ns = UINT64_MAX;
-    if (r->fleet.failures.total > 0) {
-        wait_grace(r);
-    } else {
-        drain(r);
-    }
-    finish_result(r);
-    leave(r);
-}
-
-static bool
-raise_descriptor_limit(const struct options *o, uint32_t connections)
-{
-    struct rlimit limit;
-    uint64_t wanted = (uint64_t)connections + 32;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-        return true;
-    }
-    if (limit.rlim_max < wanted) {
-        fprintf(stderr, "tidewire-bench: --count %llu makes %u connections, the limit of open files is %llu (ulimit -Hn)\n",
-            (unsigned long long)o->count, connections, (unsigned long long)limit.rlim_max);
-        return false;
-    }
-    limit.rlim_cur = wanted;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
+#include "bench/load/scenario.h"
+#include "bench/load/traffic.h"
 
 static bool
 check_pids(const struct options *o)
@@ -285,34 +24,121 @@ check_pids(const struct options *o)
     return true;
 }
 
+static struct board *
+open_board(const struct options *o)
+{
+    struct board *b = board_open((uint32_t)(o->threads * o->processes), scenario_count_publishers(o));
+    if (b == NULL) {
+        fprintf(stderr, "tidewire-bench: memory for --threads %llu: %s\n", (unsigned long long)(o->threads * o->processes), strerror(errno));
+        return NULL;
+    }
+    b->start_ns = process_get_now_ns();
+    if (o->scenario == SCENARIO_PUB) {
+        /* Several of them may publish to one subscriber: it tells publishers apart by number. */
+        b->publisher_base = (uint32_t)((b->start_ns ^ (uint64_t)o->run << 20) * UINT64_C(0x9E3779B97F4A7C15) >> 41);
+    }
+    return b;
+}
+
+static void
+go_through_phases(struct conductor *c)
+{
+    switch (scenario_get(c->options->scenario)->program) {
+    case PROGRAM_FLOW: program_flow(c); break;
+    case PROGRAM_STORM: program_storm(c); break;
+    case PROGRAM_RETAINED: program_retained(c); break;
+    case PROGRAM_OFFLINE: program_offline(c); break;
+    }
+}
+
+/* What was sent less what was seen or given up is what is under way: T1 of traffic.h, when all mail has been taken. */
+static void
+check_accounts(const struct conductor *c)
+{
+    enum scenario_judge judge = scenario_get(c->options->scenario)->judge;
+    uint64_t expected = conductor_get(c, COUNT_SENT) * scenario_get_fan(c->options);
+
+    if (judge != JUDGE_NOTHING && judge != JUDGE_STRANGERS && !c->result->broken) {
+        assert(expected - conductor_get(c, COUNT_PASSED) == conductor_get(c, COUNT_OUTSTANDING));
+    }
+}
+
+/* A task that was interrupted has not lost what it had not waited for. */
+static void
+forgive_interrupted_task(struct conductor *c)
+{
+    enum scenario_program program = scenario_get(c->options->scenario)->program;
+
+    if (c->result->interrupted && (program == PROGRAM_RETAINED || program == PROGRAM_OFFLINE)) {
+        c->result->end.totals.of[COUNT_LOST] = 0;
+    }
+}
+
+static void
+settle(struct conductor *c)
+{
+    struct result *r = c->result;
+
+    conductor_order(c, (struct order){.kind = ORDER_SETTLE});
+    conductor_order(c, (struct order){.kind = ORDER_TALLY});
+    check_accounts(c);
+    r->end = monitor_take_sample(&c->monitor);
+    r->interrupted = conductor_is_interrupted();
+    r->broker_gone = r->before.has_broker && !r->end.has_broker;
+    forgive_interrupted_task(c);
+}
+
+static void
+merge_desks(const struct board *b, struct result *r)
+{
+    histogram_init(&r->latency);
+    histogram_init(&r->lateness);
+    histogram_init(&r->connecting);
+    histogram_init(&r->fetching);
+    for (uint32_t i = 0; i < b->worker_count; i++) {
+        histogram_merge(&r->latency, &b->desks[i].latency);
+        histogram_merge(&r->lateness, &b->desks[i].lateness);
+        histogram_merge(&r->connecting, &b->desks[i].connecting);
+        histogram_merge(&r->fetching, &b->desks[i].fetching);
+        failure_merge(&r->failures, &b->desks[i].failures);
+    }
+}
+
+static void
+conduct(struct conductor *c)
+{
+    struct result *r = c->result;
+
+    monitor_init(&c->monitor, c->options, c->board, &c->crew, &r->series);
+    r->before = r->connected = r->first = r->last = monitor_take_sample(&c->monitor);
+    go_through_phases(c);
+    settle(c);
+    conductor_leave(c, GROUP_ALL);
+    monitor_end(&c->monitor);
+    if (!r->broken) {
+        board_give_order(c->board, &(struct order){.kind = ORDER_QUIT});
+        crew_end(&c->crew);
+    }
+    merge_desks(c->board, r);
+}
+
 int
 run_all(const struct options *o)
 {
-    static struct run r;
-    uint64_t now_ns = process_get_now_ns();
+    static struct conductor c;
+    static struct result r;
 
-    r = (struct run){.options = o, .next_due_ns = UINT64_MAX, .next_pulse_ns = now_ns};
-    r.result.options = o;
-    int error = loop_open(&r.loop);
-    if (error != 0) {
-        fprintf(stderr, "tidewire-bench: io_uring is not available: %s\n", strerror(-error));
+    c.options = r.options = o;
+    c.result = &r;
+    r.connections = scenario_count_publishers(o) + scenario_count_subscribers(o) + scenario_count_idle(o);
+    if (o->scenario == SCENARIO_CONNSTORM) {
+        r.connections = scenario_count_idle(o); /* the others are its surroundings */
+    }
+    c.board = check_pids(o) ? open_board(o) : NULL;
+    if (c.board == NULL || !crew_start(&c.crew, o, c.board)) {
         return 2;
     }
-    if (!traffic_init(&r.traffic, o, scenario_get(o->scenario)) || !fleet_init(&r.fleet, &r.loop, o, &r.traffic, now_ns)) {
-        fprintf(stderr, "tidewire-bench: no memory for --count %llu\n", (unsigned long long)o->count);
-        return 2;
-    }
-    r.result.connections = r.fleet.count;
-    if (!raise_descriptor_limit(o, r.fleet.count) || !check_pids(o)) {
-        return 2;
-    }
-
-    go_through_phases(&r);
-    bool written = report_write(&r.result);
-    bool good = result_is_good(&r.result);
-
-    loop_close(&r.loop);
-    fleet_fini(&r.fleet);
-    traffic_fini(&r.traffic);
-    return !written ? 2 : good ? 0 : 1;
+    conduct(&c);
+    bool written = report_write(&r);
+    return !written || r.broken ? 2 : result_is_good(&r) ? 0 : 1;
 }

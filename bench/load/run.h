@@ -1,16 +1,10 @@
 /*
- * run: the phases of one measurement.
+ * run: one measurement from checked options to the report.
  *
- *   CONNECT ──► WARMUP ──► MEASURE ──► DRAIN ──► LEAVE
- *      └───────────┴──────────┴── a failure ──────►▲      (a short while later, so that all who fail are counted)
- *
- * Threads  one. A signal handler may call run_interrupt().
+ * Threads  the main one.
  */
 #ifndef TIDEWIRE_BENCH_LOAD_RUN_H
 #define TIDEWIRE_BENCH_LOAD_RUN_H
-
-/* Ends the current run as if its time were over. Async-signal-safe. */
-void run_interrupt(void);
 
 struct options;
 

@@ -4,35 +4,25 @@
 #include "bench/load/scenario.h"
 
 static void
-write_topic(uint32_t publisher, char *out, size_t room)
+write_topic(const struct options *o, uint32_t publisher, char *out, size_t room)
 {
+    (void)o;
     snprintf(out, room, "bench/in/%u", publisher);
 }
 
 static void
-write_filter(uint32_t subscriber, char *out, size_t room)
+write_filter(const struct options *o, uint32_t subscriber, char *out, size_t room)
 {
+    (void)o;
     (void)subscriber;
     snprintf(out, room, "bench/in/+");
 }
 
-static uint32_t
-count_streams(uint32_t publishers, uint32_t subscribers)
-{
-    (void)subscribers;
-    return publishers;
-}
-
-static uint32_t
-get_stream(uint32_t publisher, uint32_t subscriber)
-{
-    (void)subscriber;
-    return publisher;
-}
-
 const struct scenario scenario_fanin = {
+    .program = PROGRAM_FLOW,
+    .judge = JUDGE_ALL,
+    .count_publishers = scenario_by_count,
+    .count_subscribers = scenario_one,
     .write_topic = write_topic,
     .write_filter = write_filter,
-    .count_streams = count_streams,
-    .get_stream = get_stream,
 };

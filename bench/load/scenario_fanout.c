@@ -1,32 +1,30 @@
-/* fanout: one publisher, one topic, and every subscriber hears it. */
+/* fanout: one publisher, one topic, and every subscriber hears it; with more publishers each has its topic, and everyone hears all. */
 #include <stdio.h>
 
 #include "bench/load/scenario.h"
 
 static void
-write_topic(uint32_t index, char *out, size_t room)
+write_topic(const struct options *o, uint32_t publisher, char *out, size_t room)
 {
-    (void)index;
-    snprintf(out, room, "bench/out");
+    if (o->publishers == 1) {
+        snprintf(out, room, "bench/out");
+    } else {
+        snprintf(out, room, "bench/out/%u", publisher);
+    }
 }
 
-static uint32_t
-count_streams(uint32_t publishers, uint32_t subscribers)
+static void
+write_filter(const struct options *o, uint32_t subscriber, char *out, size_t room)
 {
-    (void)publishers;
-    return subscribers;
-}
-
-static uint32_t
-get_stream(uint32_t publisher, uint32_t subscriber)
-{
-    (void)publisher;
-    return subscriber;
+    (void)subscriber;
+    snprintf(out, room, o->publishers == 1 ? "bench/out" : "bench/out/+");
 }
 
 const struct scenario scenario_fanout = {
+    .program = PROGRAM_FLOW,
+    .judge = JUDGE_ALL,
+    .count_publishers = scenario_by_publishers,
+    .count_subscribers = scenario_by_count,
     .write_topic = write_topic,
-    .write_filter = write_topic,
-    .count_streams = count_streams,
-    .get_stream = get_stream,
+    .write_filter = write_filter,
 };
