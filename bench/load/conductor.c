@@ -9,9 +9,9 @@
 /* After the first failure: long enough to see how many fail, short enough to be over. */
 #define GRACE_NS (300 * MS)
 #define LEAVE_NS (500 * MS)
-/* Between two looks. While measuring they are rarer: each takes the core from a worker that shares it. */
+/* Between two looks: while nothing but the time decides they are rarer, because each takes the core from a worker that shares it. */
 #define LOOK_NS (3 * MS)
-#define LOOK_MEASURING_NS (25 * MS)
+#define LOOK_STAYING_NS (25 * MS)
 #define TAKE_NS (MS / 4)
 
 static volatile sig_atomic_t interrupted;
@@ -56,7 +56,7 @@ uint64_t
 conductor_look(struct conductor *c, uint64_t until_ns)
 {
     uint64_t now_ns = process_get_now_ns();
-    uint64_t pause_ns = c->measuring ? LOOK_MEASURING_NS : LOOK_NS;
+    uint64_t pause_ns = c->staying ? LOOK_STAYING_NS : LOOK_NS;
 
     if (until_ns > now_ns) {
         sleep_ns(least(pause_ns, until_ns - now_ns));
@@ -77,6 +77,9 @@ conductor_look(struct conductor *c, uint64_t until_ns)
 void
 conductor_order(struct conductor *c, struct order o)
 {
+    if (c->result->broken) {
+        return; /* not everybody is there to take it */
+    }
     board_give_order(c->board, &o);
     while (!board_is_taken(c->board) && !c->result->broken) {
         sleep_ns(TAKE_NS);
@@ -162,8 +165,8 @@ has_sent_all(const struct conductor *c)
     return c->options->messages > 0 && conductor_get(c, COUNT_SENT) >= c->options->messages && conductor_owes_nothing(c);
 }
 
-bool
-conductor_stay(struct conductor *c, uint64_t until_ns)
+static bool
+stay(struct conductor *c, uint64_t until_ns)
 {
     c->progress_ns = process_get_now_ns();
     while (!interrupted && !must_stop(c)) {
@@ -178,6 +181,15 @@ conductor_stay(struct conductor *c, uint64_t until_ns)
         }
     }
     return false;
+}
+
+bool
+conductor_stay(struct conductor *c, uint64_t until_ns)
+{
+    c->staying = c->options->messages == 0;
+    bool reached = stay(c, until_ns);
+    c->staying = false;
+    return reached;
 }
 
 static bool

@@ -25,6 +25,7 @@ struct conductor {
     uint64_t progress_ns;  /* when something last happened */
     uint64_t progress_mark;
     bool measuring;
+    bool staying; /* only the time ends it, or a failure */
 };
 
 /* Ends the current run as if its time were over. Async-signal-safe. */

@@ -33,7 +33,10 @@ on_greeted(void *owner, struct client *c)
 {
     struct fleet *f = owner;
     uint64_t now_ns = process_get_now_ns();
-    histogram_add(&f->traffic->desk->connecting, now_ns > c->since_ns ? now_ns - c->since_ns : 0);
+    bool is_scenery = c->role != CLIENT_IDLE && f->shared.scenario->program == PROGRAM_STORM;
+    if (!is_scenery) {
+        histogram_add(&f->traffic->desk->connecting, now_ns > c->since_ns ? now_ns - c->since_ns : 0);
+    }
     c->since_ns = now_ns;
 }
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 void
@@ -44,12 +45,25 @@ histogram_add(struct histogram *h, uint64_t value)
     widen(h, value, value);
 }
 
+/* Buckets from the smallest to the largest value; most of them are never used. Empty: end is 0. */
+static void
+get_range(const struct histogram *h, uint32_t *first, uint32_t *end)
+{
+    uint64_t min = count_get(&h->min), max = count_get(&h->max);
+    bool empty = min > max;
+
+    *first = empty ? 0 : histogram_bucket_of(min);
+    *end = empty ? 0 : histogram_bucket_of(max) + 1;
+}
+
 void
 histogram_merge(struct histogram *into, const struct histogram *from)
 {
     uint64_t count = 0;
+    uint32_t first, end;
 
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+    get_range(from, &first, &end);
+    for (uint32_t i = first; i < end; i++) {
         uint64_t n = count_get(&from->buckets[i]);
         count += n;
         count_add(&into->buckets[i], n);
@@ -63,8 +77,11 @@ histogram_merge(struct histogram *into, const struct histogram *from)
 void
 histogram_subtract(struct histogram *out, const struct histogram *now, const struct histogram *before)
 {
+    uint32_t first, end;
+
     histogram_init(out);
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+    get_range(now, &first, &end);
+    for (uint32_t i = first; i < end; i++) {
         uint64_t n = count_get(&now->buckets[i]) - count_get(&before->buckets[i]);
         if (n > 0) {
             count_set(&out->buckets[i], n);
@@ -86,7 +103,9 @@ histogram_get_quantile(const struct histogram *h, double q)
     rank = rank < 1 ? 1 : rank > count ? count : rank;
 
     uint64_t seen = 0;
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+    uint32_t first, end;
+    get_range(h, &first, &end);
+    for (uint32_t i = first; i < end; i++) {
         seen += count_get(&h->buckets[i]);
         if (seen >= rank) {
             /* Never claim more than was measured. */

@@ -7,6 +7,7 @@
  * Invariants
  *   H1  count is the sum of all buckets.
  *   H2  value <= histogram_bucket_high(histogram_bucket_of(value)), and buckets are ordered as their values.
+ *   H3  no bucket outside those of min to max is used.
  *
  * Threads  one owner adds; others may read and merge meanwhile, and then see H1 only to the last few values.
  * Memory   the caller's. Full  cannot happen.

@@ -9,23 +9,39 @@
 #define LINE_NS UINT64_C(250000000)
 #define CLEAR_LINE "\r\033[K"
 
-struct sample
-monitor_take_sample(const struct monitor *m)
+static bool
+look_at_broker(const struct options *o, struct sample *s)
 {
-    const struct options *o = m->options;
-    struct sample s = {.at_ns = process_get_now_ns(), .own_cpu_ns = crew_get_cpu_ns(m->crew), .own_wait_ns = crew_get_wait_ns(m->crew),
-        .has_broker = o->pid_count > 0};
-
-    board_sum(m->board, &s.totals);
     for (uint32_t i = 0; i < o->pid_count; i++) {
         uint64_t cpu_ns, rss_bytes;
         if (!process_read_cpu_ns(o->pids[i], &cpu_ns) || !process_read_rss_bytes(o->pids[i], &rss_bytes)) {
-            s.has_broker = false;
-            break;
+            return false;
         }
-        s.broker_cpu_ns += cpu_ns;
-        s.broker_rss_bytes += rss_bytes;
-        s.broker_wait_ns += process_read_wait_ns(o->pids[i]);
+        s->broker_cpu_ns += cpu_ns;
+        s->broker_rss_bytes += rss_bytes;
+    }
+    return o->pid_count > 0;
+}
+
+/* What is cheap to see. */
+static struct sample
+glance(const struct monitor *m)
+{
+    struct sample s = {.at_ns = process_get_now_ns(), .own_cpu_ns = crew_get_cpu_ns(m->crew)};
+
+    board_sum(m->board, &s.totals);
+    s.has_broker = look_at_broker(m->options, &s);
+    return s;
+}
+
+struct sample
+monitor_take_sample(const struct monitor *m)
+{
+    struct sample s = glance(m);
+
+    s.own_wait_ns = crew_get_wait_ns(m->crew);
+    for (uint32_t i = 0; i < m->options->pid_count; i++) {
+        s.broker_wait_ns += process_read_wait_ns(m->options->pids[i]);
     }
     return s;
 }
@@ -65,7 +81,7 @@ measure_interval(struct monitor *m, struct series_point *p)
 static void
 add_point(struct monitor *m)
 {
-    struct sample s = monitor_take_sample(m);
+    struct sample s = glance(m);
     struct series_point p = {
         .at_ns = s.at_ns - m->board->start_ns,
         .ns = s.at_ns - m->last.at_ns,
@@ -78,7 +94,11 @@ add_point(struct monitor *m)
         .broker_rss_bytes = s.broker_rss_bytes,
     };
 
-    measure_interval(m, &p);
+    s.own_wait_ns = m->last.own_wait_ns;
+    s.broker_wait_ns = m->last.broker_wait_ns;
+    if (m->phase == PHASE_MEASURE) {
+        measure_interval(m, &p);
+    }
     series_add(m->series, &p);
     m->last = s;
     m->next_ns = s.at_ns + m->series->period_ns;

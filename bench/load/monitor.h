@@ -25,6 +25,7 @@ struct monitor {
 
 void monitor_init(struct monitor *m, const struct options *o, const struct board *b, const struct crew *c, struct series *s);
 
+/* Everything; a tick leaves out how long load and broker waited for a CPU, and keeps what the last whole sample said. */
 struct sample monitor_take_sample(const struct monitor *m);
 
 /* Adds a point, rewrites the line, if it is time. */

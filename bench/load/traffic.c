@@ -75,7 +75,10 @@ init_bounds(struct traffic *t)
 
     t->outstanding_max = windowless ? UINT64_MAX : scenario_get_share(o) * t->fan;
     t->paced_by_socket = o->scenario == SCENARIO_PUB && o->qos == 0 && o->rate == 0;
+    t->segment_min = t->fan * (o->qos == 0 && o->messages == 0 ? o->burst : 1);
     t->expected = o->scenario == SCENARIO_RETAINED || o->scenario == SCENARIO_OFFLINE ? o->messages : 0;
+    t->times_sending = o->rate > 0 || o->scenario == SCENARIO_PUB;
+    t->looks_at_arrival = o->rate > 0 || t->expected > 0;
 }
 
 bool
@@ -194,9 +197,10 @@ traffic_tick(struct traffic *t, uint64_t now_ns)
 static uint64_t
 room_of(const struct traffic *t, const struct publisher *p)
 {
-    uint64_t room = t->outstanding_max == UINT64_MAX ? UINT64_MAX : (t->outstanding_max - p->outstanding) / t->fan;
+    uint64_t room = t->outstanding_max - p->outstanding;
     uint64_t left = p->limit - count_get(&p->sequence);
 
+    room = t->fan == 1 ? room : room / t->fan;
     room = left < room ? left : room;
     if (t->options->qos > 0) {
         uint64_t ids = p->client->inflight.quota - p->client->inflight.used;
@@ -231,6 +235,19 @@ count_delay(const struct traffic *t, struct histogram *h, uint64_t due_ns, uint6
     }
 }
 
+/* A due time at a rate; else, for a `sub` elsewhere on this machine, the time. */
+static uint64_t
+take_time(struct traffic *t, struct publisher *p, uint64_t sequence)
+{
+    if (t->options->rate == 0) {
+        return process_get_now_ns();
+    }
+    uint64_t due_ns = due_time(t, sequence * t->board->publisher_count + p->number);
+    p->due--;
+    count_delay(t, &t->desk->lateness, due_ns, process_get_now_ns());
+    return due_ns;
+}
+
 static void
 write_message(struct traffic *t, struct publisher *p)
 {
@@ -239,12 +256,8 @@ write_message(struct traffic *t, struct publisher *p)
     uint16_t id = t->options->qos > 0 ? inflight_take(&p->client->inflight) : 0;
 
     count_set(&p->sequence, sequence + 1);
-    if (t->options->rate > 0) {
-        stamp.due_ns = due_time(t, sequence * t->board->publisher_count + p->number);
-        p->due--;
-        count_delay(t, &t->desk->lateness, stamp.due_ns, process_get_now_ns());
-    } else if (t->options->scenario == SCENARIO_PUB) {
-        stamp.due_ns = process_get_now_ns(); /* for a `sub` elsewhere on this machine */
+    if (t->times_sending) {
+        stamp.due_ns = take_time(t, p, sequence);
     }
     stencil_write(&p->stencil, client_reserve(p->client, p->stencil.size), id, stamp);
     p->client->filling.used += p->stencil.size;
@@ -321,18 +334,20 @@ traffic_acked(struct traffic *t, struct client *publisher)
 /* ------------------------------------------------------------------------------------------------------------ receiving */
 
 /* Deliveries of one of our publishers are done. */
-static void
+static inline void
 credit_own(struct traffic *t, struct publisher *p, uint64_t count)
 {
     assert(count <= p->outstanding); /* T1 */
     p->outstanding -= count;
     count_take(&t->counts[COUNT_OUTSTANDING], count);
-    if (t->open && segment_of(t, p) > 0) {
+    /* Cheap looks first: many deliveries of a fan-out leave no room yet, and one in a receive is enough to touch. */
+    bool room = t->outstanding_max - p->outstanding >= t->segment_min;
+    if (t->open && room && !p->client->touched && segment_of(t, p) > 0) {
         client_touch(p->client);
     }
 }
 
-static void
+static inline void
 credit(struct traffic *t, struct publisher *p, uint64_t count)
 {
     if (p->worker == t->worker) {
@@ -355,9 +370,8 @@ count_arrival(struct traffic *t, struct client *c)
 }
 
 static void
-deliver(struct traffic *t, struct client *c, const struct payload_stamp *stamp)
+look_at_arrival(struct traffic *t, struct client *c, const struct payload_stamp *stamp)
 {
-    count_add(&t->counts[COUNT_DELIVERED], 1);
     if (t->options->rate > 0) {
         count_delay(t, &t->desk->latency, stamp->due_ns, process_get_now_ns());
     }
@@ -366,7 +380,16 @@ deliver(struct traffic *t, struct client *c, const struct payload_stamp *stamp)
     }
 }
 
-static bool
+static inline void
+deliver(struct traffic *t, struct client *c, const struct payload_stamp *stamp)
+{
+    count_add(&t->counts[COUNT_DELIVERED], 1);
+    if (t->looks_at_arrival) {
+        look_at_arrival(t, c, stamp);
+    }
+}
+
+static inline bool
 judge_in_stream(struct traffic *t, struct stream *s, uint64_t sequence)
 {
     switch (stream_add(s, sequence)) {
@@ -377,7 +400,7 @@ judge_in_stream(struct traffic *t, struct stream *s, uint64_t sequence)
     return true;
 }
 
-static void
+static inline void
 receive_in_stream(struct traffic *t, struct client *c, struct publisher *p, struct stream *s, const struct payload_stamp *stamp)
 {
     uint64_t before = s->next;
@@ -433,7 +456,7 @@ count_foreign(struct traffic *t)
     count_add(&t->counts[COUNT_FOREIGN], 1);
 }
 
-static void
+static inline void
 receive_ours(struct traffic *t, struct client *c, struct bytes payload)
 {
     struct payload_stamp stamp = payload_read_stamp(payload.data);

@@ -60,7 +60,10 @@ struct traffic {
     struct seen *sets;        /* JUDGE_SET: as JUDGE_ALL; JUDGE_GROUPS: own publisher * groups + group */
     struct strangers strangers;
     uint64_t outstanding_max; /* per publisher, deliveries; UINT64_MAX without a window */
+    uint64_t segment_min;     /* deliveries of the smallest segment: with less room there is nothing to send */
     uint64_t expected;        /* messages for each subscriber; 0: not known */
+    bool times_sending;       /* stamps carry the time */
+    bool looks_at_arrival;    /* an arrival is timed or counted for its subscriber */
     bool paced_by_socket;     /* no window and no acknowledgement: as much as the socket takes */
     bool open;                /* publishers may send */
     bool erasing;             /* ... and send what takes retained messages back */

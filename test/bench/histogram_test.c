@@ -120,10 +120,33 @@ merging_is_adding_all_values_to_one(void **state)
     assert_memory_equal(&h, &all, sizeof h);
 }
 
+static void
+an_interval_is_what_came_between_two_copies(void **state)
+{
+    static struct histogram before, interval;
+
+    (void)state;
+    histogram_init(&h);
+    histogram_init(&before);
+    for (uint64_t i = 0; i < 100; i++) {
+        histogram_add(&h, 1000000);
+    }
+    histogram_merge(&before, &h);
+    for (uint64_t i = 1; i <= 100; i++) {
+        histogram_add(&h, i);
+    }
+    histogram_subtract(&interval, &h, &before);
+    assert_int_equal(interval.count, 100);
+    assert_int_equal(interval.sum, 5050);
+    assert_int_equal(histogram_get_quantile(&interval, 0.5), 50);
+    assert_int_equal(histogram_get_quantile(&interval, 1.0), 100);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_interval_is_what_came_between_two_copies),
         cmocka_unit_test(every_value_lies_in_its_bucket_and_above_the_one_before),
         cmocka_unit_test(the_last_bucket_ends_with_the_largest_value),
         cmocka_unit_test(no_bucket_is_wider_than_a_128th_of_its_values),

@@ -17,7 +17,7 @@ static char error[256];
 static enum options_outcome
 parse(const char *line)
 {
-    static char words[512];
+    static char words[1024];
     static char name[] = "tidewire-bench";
     char *argv[64] = {name};
     int argc = 1;
@@ -83,6 +83,68 @@ the_window_is_shared_by_publishers_and_counts_deliveries(void **state)
 }
 
 static void
+letters_are_those_of_other_clients(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("pub -h 127.0.0.2 -p 1884 -c 7 -t a/%i -q 1 -s 20 -V 5 -u me -P secret -k 30 -C false -x 60 -R 100 -I 500ms -L 9 -n 3 -F 4 -r"),
+        OPTIONS_RUN);
+    assert_int_equal(options.address, 0x7F000002);
+    assert_int_equal(options.port, 1884);
+    assert_int_equal(options.count, 7);
+    assert_string_equal(options.topic, "a/%i");
+    assert_int_equal(options.qos, 1);
+    assert_int_equal(options.size, 20);
+    assert_int_equal(options.version, 5);
+    assert_string_equal(options.user, "me");
+    assert_string_equal(options.password, "secret");
+    assert_int_equal(options.keep_alive_s, 30);
+    assert_false(options.clean_start);
+    assert_int_equal(options.session_expiry_s, 60);
+    assert_int_equal(options.connect_rate, 100);
+    assert_int_equal(options_get_rate(&options), 14);
+    assert_int_equal(options.messages, 9);
+    assert_int_equal(options.first, 3);
+    assert_int_equal(options.inflight, 4);
+    assert_true(options.retain);
+    assert_true(options.duration_ns == OPTIONS_FOREVER);
+}
+
+static void
+the_suites_cases_scale_and_give_way_to_options(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("sharedsub-50K-500-50K-50K --scale 0.02"), OPTIONS_RUN);
+    assert_int_equal(options.publishers, 1000);
+    assert_int_equal(options.count, 10);
+    assert_int_equal(options.rate, 1000);
+    assert_int_equal(options.version, 5);
+    assert_int_equal(options.size, 16);
+    assert_int_equal(options.qos, 1);
+    assert_int_equal(parse("fanout-5-1000-5-250K --scale 0.1"), OPTIONS_RUN);
+    assert_int_equal(options.publishers, 5);
+    assert_int_equal(options.count, 100);
+    assert_int_equal(options.rate, 250);
+    assert_int_equal(parse("conn-tcp-1M-5K --scale 0.02 --connect-rate 4000"), OPTIONS_RUN);
+    assert_int_equal(options.count, 20000);
+    assert_int_equal(options.connect_rate, 4000);
+    assert_int_equal(parse("p2p-50K-50K-50K-50K --rate 5 --scale 0.5"), OPTIONS_RUN);
+    assert_int_equal(options.count, 25000);
+    assert_int_equal(options.rate, 5);
+}
+
+static void
+source_addresses_follow_the_connections(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("idle --count 20000"), OPTIONS_RUN);
+    assert_int_equal(options.source_addresses, 1);
+    assert_int_equal(parse("idle --count 60001"), OPTIONS_RUN);
+    assert_int_equal(options.source_addresses, 4);
+    assert_int_equal(parse("idle --count 60001 --host 192.0.2.1"), OPTIONS_RUN);
+    assert_int_equal(options.source_addresses, 1);
+}
+
+static void
 help_is_found_anywhere(void **state)
 {
     (void)state;
@@ -132,6 +194,42 @@ what_is_wrong_is_refused_and_named(void **state)
         {"idle --burst 5", "--burst"},
         {"idle --rate 5", "--rate"},
         {"idle --raw", "--raw"},
+        {"shared --raw", "--raw"},
+        {"fanout --publishers 2 --raw", "--publishers"},
+        {"pairs --publishers 2", "--publishers"},
+        {"pairs --groups 2", "--groups"},
+        {"shared --groups 3 --count 2", "--groups"},
+        {"pairs --messages 2", "--messages"},
+        {"pub", "--topic"},
+        {"sub", "--topic"},
+        {"pub --topic a/#", "--topic"},
+        {"pub --topic a/%x", "--topic"},
+        {"pairs --topic a", "--topic"},
+        {"pairs --client-id same", "--client-id"},
+        {"sub --topic a --rate 5", "--rate"},
+        {"sub --topic a --retain", "--retain"},
+        {"pub --topic a --window 5", "--window"},
+        {"pairs --rate 5 --interval 1", "--interval"},
+        {"pairs --interval 0", "--interval"},
+        {"pairs --interval 1 --burst 5", "--burst"},
+        {"retained --qos 0", "--qos"},
+        {"retained --duration 5", "--duration"},
+        {"offline --qos 0", "--qos"},
+        {"offline --subscribe-qos 0", "--subscribe-qos"},
+        {"offline --rate 5", "--rate"},
+        {"connstorm --rate 5", "--steady"},
+        {"connstorm --duration 5", "--duration"},
+        {"conn --session-expiry 5", "--session-expiry"},
+        {"pairs --password x", "--password"},
+        {"pairs --keep-alive 65536", "--keep-alive"},
+        {"pairs --keep-alive 1500ms", "--keep-alive"},
+        {"conn --clean-start maybe", "--clean-start"},
+        {"pairs --threads 0", "--threads"},
+        {"pairs --threads 64 --processes 64", "--threads"},
+        {"pairs --html -", "--html"},
+        {"pairs --scale 0.5", "--scale"},
+        {"p2p-50K-50K-50K-50K --scale 0", "--scale"},
+        {"conn-tcp-1M-5K --qos 1", "--qos"},
     };
 
     (void)state;
@@ -149,6 +247,9 @@ main(void)
         cmocka_unit_test(every_option_reaches_its_field),
         cmocka_unit_test(a_scenario_alone_has_defaults_that_run),
         cmocka_unit_test(the_window_is_shared_by_publishers_and_counts_deliveries),
+        cmocka_unit_test(letters_are_those_of_other_clients),
+        cmocka_unit_test(the_suites_cases_scale_and_give_way_to_options),
+        cmocka_unit_test(source_addresses_follow_the_connections),
         cmocka_unit_test(help_is_found_anywhere),
         cmocka_unit_test(what_is_wrong_is_refused_and_named),
     };
