@@ -45,7 +45,7 @@ const char options_help[] =
     "  -x, --session-expiry TIME  MQTT 5 (0)\n"
     "  -R, --connect-rate N     connections begun a second\n"
     "      --connecting N       connections under way at once (64; connstorm: all)\n"
-    "      --source-addresses N spread the connections over so many addresses of 127.0.0.0/8 (one per 20000)\n"
+    "      --source-addresses N spread the connections over so many addresses of 127.0.0.0/8 (one per 10000)\n"
     "  -h, --host ADDRESS       IPv4 in numbers (127.0.0.1)\n"
     "  -p, --port N             (1883)\n"
     "how long\n"

@@ -136,10 +136,10 @@ static void
 source_addresses_follow_the_connections(void **state)
 {
     (void)state;
-    assert_int_equal(parse("idle --count 20000"), OPTIONS_RUN);
+    assert_int_equal(parse("idle --count 10000"), OPTIONS_RUN);
     assert_int_equal(options.source_addresses, 1);
     assert_int_equal(parse("idle --count 60001"), OPTIONS_RUN);
-    assert_int_equal(options.source_addresses, 4);
+    assert_int_equal(options.source_addresses, 7);
     assert_int_equal(parse("idle --count 60001 --host 192.0.2.1"), OPTIONS_RUN);
     assert_int_equal(options.source_addresses, 1);
 }
