@@ -79,7 +79,9 @@ class CaseSummary:
     def check_goal(self, goal, subject):
         value = median(self.runs[subject.name], goal.path)
         better = self.better(goal.path)
-        if goal.of == "floor":
+        if goal.of == "plain floor":
+            value = ratio(value, median(self.runs.get("floor", []), goal.path))
+        elif goal.of == "lower floor":
             value = ratio(value, self.floor(goal.path))
         elif goal.of == "best":
             value = ratio(value, self.best_of((b for b in self.brokers if not b.relay and b is not subject), goal.path, better))

@@ -48,7 +48,7 @@ def describe_goal(answer, metrics):
     if answer["of"] is None:
         value, goal = ("%s %s" % (metric.show(v), metric.unit) for v in (answer["value"], answer["goal"]))
     else:
-        whom = "the floor" if answer["of"] == "floor" else "the best other broker"
+        whom = "the best other broker" if answer["of"] == "best" else "the " + answer["of"]
         value, goal = "%.2f times %s" % (answer["value"], whom), "%.4g" % answer["goal"]
     return "%s: %s %s (%s %s)" % (verdict, metric.heading, value, sign, goal)
 

@@ -35,7 +35,7 @@ static const struct option rows[] = {
     {"auto_id_prefix", OPTION_SPECIAL, OPTION_RELOADS, FIELD(auto_id_prefix), .read = special_read_auto_id_prefix},
     {"autosave_interval", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
     {"autosave_on_changes", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
-    {"batch_wait_us", OPTION_NUMBER, 0, FIELD(batch_wait_us), .min = 0, .max = 1000000},
+    {"batch_wait_us", OPTION_NUMBER, OPTION_RELOADS, FIELD(batch_wait_us), .min = 0, .max = 1000000},
     {"bind_address", OPTION_SPECIAL, 0, .read = special_read_bind_address},
     {"bind_interface", OPTION_REFUSED, 0, .remark = "name an address instead, as in 'listener 1883 192.0.2.1'"},
     {"bridge_alpn", OPTION_REFUSED, 0, .remark = NO_BRIDGES},

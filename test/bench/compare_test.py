@@ -170,13 +170,13 @@ class Figures(unittest.TestCase):
         self.assertEqual((figures.ratio(named["tidewire"]), figures.times_floor(named["tidewire"])), (None, None))
 
     def test_goals_are_held_against_floor_best_peer_and_value(self):
-        goals = [*cases.cpu_goals(floor=2, best=0.2), cases.Goal("msgs_per_s", 2, "best"), cases.Goal("cpu_ns_per_delivered", 100)]
-        figures, _ = self.summarize(results_of(peer=[(400, True)], other=[(300, True)], tidewire=[(100, True)], floor=[(50, True)]), goals)
+        goals = [*cases.cpu_goals(plain_floor=2, lower_floor=2.5, best=0.2), cases.Goal("msgs_per_s", 2, "best"), cases.Goal("cpu_ns_per_delivered", 100)]
+        figures, _ = self.summarize(results_of(peer=[(400, True)], other=[(300, True)], tidewire=[(100, True)], floor=[(50, True)], floor_wait=[(25, True)]), goals)
         answers = [(a["of"], round(a["value"], 2), a["reached"]) for a in figures.check_goals()]
-        self.assertEqual(answers, [("floor", 2, True), ("best", 0.33, False), ("best", 3, True), (None, 100, True)])
+        self.assertEqual(answers, [("plain floor", 2, True), ("lower floor", 4, False), ("best", 0.33, False), ("best", 3, True), (None, 100, True)])
 
     def test_goals_that_nobody_is_there_for_are_not_answered(self):
-        figures, _ = self.summarize(results_of(tidewire=[(100, True)]), cases.cpu_goals(floor=2, best=0.2))
+        figures, _ = self.summarize(results_of(tidewire=[(100, True)]), cases.cpu_goals(plain_floor=2, lower_floor=2, best=0.2))
         self.assertEqual(figures.check_goals(), [])
 
 
