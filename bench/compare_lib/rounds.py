@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from compare_lib.brokers import Broken, Running
+from compare_lib.cases import has_duration
 
 FAILED_STARTS_MAX = 2  # then the broker is left out: each one that does not listen costs ten seconds
 LOAD_GRACE_SECONDS = 120  # beyond warm-up and duration: connecting, draining, stalls
@@ -106,7 +107,7 @@ class Runner:
         words = ["taskset", "-c", self.options.load_core, self.options.bench] + turn.case.arguments
         words += ["--port", str(running.port), "--pid", str(running.process.pid), "--json", "-"]
         for name, value in (("--duration", self.options.duration), ("--warmup", self.options.warmup)):
-            if name not in turn.case.arguments:
+            if name not in turn.case.arguments and has_duration(turn.case.arguments):
                 words += [name, value]
         return words + (["--raw"] if turn.broker.relay else [])
 
