@@ -3,7 +3,7 @@
  *                               free ──► next free object (link in its first bytes) ──► NULL
  *
  * A block starts on a cache line and objects lie `object_size` apart, so an object is aligned as far as its size is (8 to 64 bytes). Under
- * AddressSanitizer a free object is poisoned past its link, so that a use after slab_give() is caught.
+ * AddressSanitizer a free object is poisoned past its link and its readable bytes, so that a use after slab_give() is caught.
  */
 #include "alloc/slab.h"
 

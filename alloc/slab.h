@@ -4,7 +4,7 @@
  * Invariants
  *   L1  an object is either taken or on the freelist.
  *   L2  taken objects are zeroed.
- *   L3  the readable bytes of an object that was never taken are zero (slab_keep_readable).
+ *   L3  the readable bytes of an object that was never taken are zero beyond the first eight, where free objects are linked (slab_keep_readable).
  *
  * Threads  the owning shard's. Memory  charged to the account block by block. Full: NULL when `count_max` objects are taken or the heap is empty.
  */

@@ -21,11 +21,9 @@ gather_judge(struct gather *g, uint64_t now_ns, uint64_t cpu_ns, uint64_t packet
 {
     uint32_t wish_us = wish_of(g, now_ns - g->window_start_ns, cpu_ns, packets, wait_us);
 
-    if (wish_us > 0) {
-        g->wait_us = wish_us > g->wait_us ? wish_us : g->wait_us;
+    if (wish_us >= g->wait_us || now_ns >= g->hold_until_ns || wait_us == 0) {
+        g->wait_us = wish_us;
         g->hold_until_ns = now_ns + GATHER_HOLD_US * US;
-    } else if (now_ns >= g->hold_until_ns) {
-        g->wait_us = 0;
     }
     g->window_start_ns = now_ns;
     g->window_cpu_ns = cpu_ns;

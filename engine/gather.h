@@ -11,10 +11,10 @@
  *   GATHER_PACKETS_DEEP or more                                      for GATHER_DEEP_FACTOR times the wait
  *
  * and that only if its thread used the core for half of the window, or for GATHER_KEEP_PERCENT where it waits already: publishers that send many messages in one segment make
- * a high pace at little cost. Clients send in bursts and pause to read, so a level outlasts windows that would not reach it by GATHER_HOLD_US.
+ * a high pace at little cost. Clients send in bursts and pause to read, so a wait is given up for a shorter one only GATHER_HOLD_US after the last window that asked for it.
  *
  * Invariants
- *   G1  after GATHER_HOLD_US and a window of quiet nothing waits.
+ *   G1  GATHER_HOLD_US and a window after the pace has fallen the wait is what the pace asks for: none after quiet.
  *   G2  with a wait of 0 nothing ever waits.
  *
  * Threads  the shard's own. Memory  the caller's.

@@ -136,7 +136,7 @@ slots_insert(struct filter_slots *slots, uint64_t key, uint64_t slot)
             _Atomic uint64_t *at = &slots->buckets[b].slots[i];
             uint64_t now = atomic_load_explicit(at, memory_order_relaxed);
             if (now >> FILTER_TABLE_TAG_SHIFT <= FILTER_TABLE_TAG_EMPTIED) {
-                /* Release pairs with filter_probe_next(). */
+                /* Release pairs with the acquire in filter_bucket_object(). */
                 atomic_store_explicit(at, slot, memory_order_release);
                 return now != 0;
             }

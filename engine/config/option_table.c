@@ -105,7 +105,7 @@ static const struct option rows[] = {
     {"max_inflight_bytes", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_inflight_bytes), .min = 0, .max = UINT32_MAX},
     {"max_inflight_messages", OPTION_SPECIAL, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_inflight_messages), .read = special_read_max_inflight_messages},
     {"max_keepalive", OPTION_NUMBER, OPTION_RELOADS, FIELD(max_keepalive_s), .min = 0, .max = 65535},
-    {"max_output_bytes", OPTION_NUMBER, OPTION_RELOADS, FIELD(max_output_bytes), .min = 4096, .max = INT64_MAX},
+    {"max_output_bytes", OPTION_NUMBER, OPTION_RELOADS, FIELD(max_output_bytes), .min = 4096, .max = 256 << 20},
     {"max_packet_size", OPTION_NUMBER, OPTION_RELOADS | OPTION_CAPPED, FIELD(max_packet_size), .min = 20, .max = PACKET_SIZE_MAX},
     {"max_qos", OPTION_NUMBER, OPTION_OF_LISTENER, LISTENER_FIELD(max_qos), .min = 0, .max = 2},
     {"max_queued_bytes", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_queued_bytes), .min = 0, .max = INT64_MAX},

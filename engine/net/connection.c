@@ -393,12 +393,14 @@ uint8_t *
 connection_append(struct shard *shard, struct connection *c, uint32_t size)
 {
     struct chunk *chunk = c->out_first != NULL ? c->out_first->last : NULL;
-    if (chunk == NULL || chunk->room - chunk->used < size) {
-        chunk = size <= UINT32_MAX - c->out_bytes ? add_chunk(shard, c, size) : NULL; /* K4 */
-        if (chunk == NULL) {
-            stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-            return NULL;
-        }
+    if (size > UINT32_MAX - c->out_bytes) {
+        chunk = NULL; /* K4 */
+    } else if (chunk == NULL || chunk->room - chunk->used < size) {
+        chunk = add_chunk(shard, c, size);
+    }
+    if (chunk == NULL) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        return NULL;
     }
     uint8_t *at = chunk->bytes + chunk->used;
     chunk->used += size;

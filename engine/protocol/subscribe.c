@@ -220,6 +220,7 @@ handle_subscribe(struct shard *shard, struct connection *c, const struct frame *
     struct session_extra *extra = session_need_extra(shard, c->session);
     struct session_suback *suback = extra != NULL ? malloc(sizeof *suback + packet.count) : NULL;
     if (suback == NULL) {
+        session_tidy(shard, c->session);
         connection_close(shard, c, REASON_QUOTA_EXCEEDED, "out of memory");
         return;
     }

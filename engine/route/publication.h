@@ -18,7 +18,7 @@
 
 /* Kinds of encoded images: by version (3.x, 5) and whether there is a packet identifier. */
 #define PUBLICATION_IMAGES 4
-/* Packets up to this size are encoded once and copied; larger ones are encoded in place for each receiver. */
+/* Where the packet as it came does not serve, packets up to this size are encoded once and copied; larger ones are encoded in place for each receiver. */
 #define PUBLICATION_IMAGE_BYTES 2048
 
 struct publication {
@@ -50,7 +50,7 @@ struct message *publication_message(struct shard *shard, struct publication *p);
 /* The packet that brought the publication, from a client of this version. Not with a Topic Alias, which means something to its sender only (MQTT5 3.3.2.3.4). */
 void publication_set_packet(struct publication *p, struct bytes packet, uint8_t version, uint8_t qos);
 
-/* The encoded packet for one kind of receiver (P3); borrowed. Empty if it is larger than an image. */
+/* The encoded packet for one kind of receiver (P3); borrowed. Empty if one would have to be made, and is larger than an image. */
 struct bytes publication_image(const struct shard *shard, struct publication *p, uint8_t version, uint8_t qos);
 
 /* Where the packet identifier stands in an image: after the fixed header and the topic. */

@@ -76,7 +76,7 @@ struct session_owed {
     uint32_t queue_qos0_count;      /* of these; newer QoS 0 messages go behind them (MQTT5 [MQTT-4.6.0-6]) */
 };
 
-/* What few sessions have, or only for a moment: there while there is any of it (session_tidy). */
+/* What few sessions have, or only for a moment: there while there is any of it (session_tidy); from a first QoS 2 message that was received to the end. */
 struct session_extra {
     struct session_will *will;
     struct session_suback *subacks, *subacks_last;

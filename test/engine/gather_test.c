@@ -91,6 +91,26 @@ waiting_ends_when_the_work_costs_little(void **state)
 }
 
 static void
+a_lower_pace_goes_back_to_the_shorter_wait(void **state)
+{
+    (void)state;
+    work(10, 90, 2 * GATHER_WINDOW_US);
+    work(7, 90, GATHER_HOLD_US - GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, DEEP_US);
+    work(7, 90, 3 * GATHER_WINDOW_US);
+    assert_int_equal(g.wait_us, WAIT_US);
+}
+
+static void
+a_reload_to_zero_ends_waiting_at_once(void **state)
+{
+    (void)state;
+    work(10, 90, 2 * GATHER_WINDOW_US);
+    gather_judge(&g, now_ns + GATHER_WINDOW_US * US, cpu_ns, packets, 0);
+    assert_int_equal(g.wait_us, 0);
+}
+
+static void
 a_short_pause_does_not_end_waiting(void **state)
 {
     (void)state;
@@ -132,6 +152,8 @@ main(void)
         cmocka_unit_test_setup(many_packets_at_little_cost_do_not_wait, begin),
         cmocka_unit_test_setup(waiting_goes_on_when_it_has_made_the_work_cheap, begin),
         cmocka_unit_test_setup(waiting_ends_when_the_work_costs_little, begin),
+        cmocka_unit_test_setup(a_lower_pace_goes_back_to_the_shorter_wait, begin),
+        cmocka_unit_test_setup(a_reload_to_zero_ends_waiting_at_once, begin),
         cmocka_unit_test_setup(a_short_pause_does_not_end_waiting, begin),
         cmocka_unit_test_setup(a_long_pause_ends_waiting, begin),
         cmocka_unit_test_setup(a_wait_of_zero_never_waits, begin),
