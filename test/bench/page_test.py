@@ -205,6 +205,17 @@ class Figures(unittest.TestCase):
     def figure(self, *arguments):
         return subprocess.run([FIGURE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
+    def test_points_of_simulated_sessions_become_curves(self):
+        points = [{"shards": s, "sessions": n, "broker_bytes_per_session": 400 + s, "cpu_ns_per_message": n // 10} for s in (1, 8) for n in (10000, 2000000)]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "millions.json")
+            with open(path, "w") as f:
+                json.dump({"benchmark": "tidewire-millions", "points": points}, f)
+            done = self.figure(path, folder)
+            self.assertEqual((done.returncode, done.stdout), (0, "bytes-per-session\ncpu-per-message\n"), done.stderr)
+            with open(os.path.join(folder, "bytes-per-session.svg")) as f:
+                self.assertIn("8 shards", f.read())
+
     def test_plots_become_pictures_that_stand_alone(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "curves.json")
