@@ -30,6 +30,10 @@ class Broken(Exception):
     """A broker that could not be measured."""
 
 
+class NotStarted(Broken):
+    """It did not even listen."""
+
+
 @dataclass(frozen=True)
 class Broker:
     name: str
@@ -74,7 +78,7 @@ class Running:
 
     def __enter__(self):
         if not shutil.which(self.words[0]):
-            raise Broken("%s: no such program" % self.words[0])
+            raise NotStarted("%s: no such program" % self.words[0])
         with open(self.log_path, "w") as log:
             # taskset becomes the broker (exec), so its process id is the broker's. A session of its own: Ctrl-C is for us alone.
             self.process = subprocess.Popen(["taskset", "-c", self.cores] + self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -93,9 +97,9 @@ class Running:
         deadline = time.monotonic() + START_SECONDS
         while not is_listening(self.port):
             if self.process.poll() is not None:
-                raise Broken("ended with status %d before it listened%s" % (self.process.returncode, self.last_words()))
+                raise NotStarted("ended with status %d before it listened%s" % (self.process.returncode, self.last_words()))
             if time.monotonic() > deadline:
-                raise Broken("does not listen on port %d after %d s%s" % (self.port, START_SECONDS, self.last_words()))
+                raise NotStarted("does not listen on port %d after %d s%s" % (self.port, START_SECONDS, self.last_words()))
             time.sleep(0.02)
         time.sleep(0.2)  # what it still has to do at its start is not what is measured
 

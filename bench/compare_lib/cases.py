@@ -1,6 +1,7 @@
 """What is asked: each case is one call of tidewire-bench, what of its answer is shown, and what Tidewire's design promises for it."""
-import shlex
 from dataclasses import dataclass, field
+
+from compare_lib.arguments import Arguments
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,12 @@ class Goal:
 @dataclass(frozen=True)
 class Case:
     name: str
-    arguments: list
+    arguments: Arguments
     metrics: list  # ratios are made of the first
     goals: list = field(default_factory=list)
 
     def suits(self, broker):
-        """Relays know no MQTT: they sit out what has a QoS or no messages."""
-        return not (broker.relay and ("--qos" in self.arguments or not has_messages(self.arguments)))
+        return not broker.relay or self.arguments.suit_relay()
 
 
 CPU_PER_MESSAGE = Metric("cpu_ns_per_delivered", "CPU per message", "ns")
@@ -42,26 +42,29 @@ CPU_PER_CONNECT = Metric("cpu_ns_per_connect", "CPU per connect", "us", 1e-3)
 CONNECTS = Metric("connects_per_s", "connects", "conn/s", better="higher")
 IDLE = [Metric("rss_per_connection", "memory per connection", "B"), CPU_PER_CONNECT, CONNECTS]
 CONNECT = [CPU_PER_CONNECT, CONNECTS]
-
-
-def has_messages(arguments):
-    return arguments[0] not in ("idle", "conn", "connstorm")
-
-
-def has_duration(arguments):
-    """A storm is over when all are connected."""
-    return arguments[0] != "connstorm"
+PUBLISH = [Metric("cpu_ns_per_published", "CPU per publish", "ns"), Metric("sent_per_s", "published", "msg/s", better="higher")]
+RETAINED = [CPU_PER_MESSAGE, Metric("retained.fetch_msgs_per_s", "fetched", "msg/s", better="higher"),
+            Metric("retained.store_msgs_per_s", "stored", "msg/s", better="higher")]
+OFFLINE = [CPU_PER_MESSAGE, Metric("offline.drain_msgs_per_s", "drained", "msg/s", better="higher"),
+           Metric("offline.queue_msgs_per_s", "queued", "msg/s", better="higher")]
+# The broker's CPU is for both then, the storm and what is beside it.
+STORM_BESIDE = [Metric("connect.latency_ns.p99", "connecting p99", "us", 1e-3), CONNECTS, *LATENCY[:2]]
 
 
 def metrics_of(arguments):
     """For a case that somebody wrote on the command line."""
-    if not has_messages(arguments):
+    scenario = arguments.scenario
+    if scenario == "connstorm":
+        return STORM_BESIDE if arguments.has_messages() else CONNECT
+    if not arguments.has_messages():
         return IDLE
-    return LATENCY if "--rate" in arguments else CPU
+    own = {"retained": RETAINED, "offline": OFFLINE, "pub": PUBLISH}
+    return own.get(scenario) or (LATENCY if arguments.has_rate() else CPU)
 
 
 def case(name, text, metrics=None, goals=()):
-    arguments = shlex.split(text)
+    """ValueError where no call of tidewire-bench can be made of the text."""
+    arguments = Arguments(text)
     return Case(name, arguments, metrics or metrics_of(arguments), list(goals))
 
 
@@ -80,7 +83,7 @@ CASES = {c.name: c for c in [
     case("pairs-qos2", "pairs --count 50 --qos 2", goals=cpu_goals(best=0.5)),
     case("latency", "pairs --count 200 --rate 10000", goals=[Goal("latency_ns.p50", 1, "best"), Goal("latency_ns.p99", 1, "best")]),
     case("idle", "idle --count 8000", goals=[Goal("rss_per_connection", 500)]),
-    case("connect", "connstorm --count 8000", CONNECT, [Goal("connects_per_s", 2, "best"), Goal("cpu_ns_per_connect", 15000)]),
+    case("connect", "connstorm --count 8000", goals=[Goal("connects_per_s", 2, "best"), Goal("cpu_ns_per_connect", 15000)]),
 ]}
 
 QUICK = ["fanout", "fanin", "pairs-20", "pairs-qos1"]

@@ -14,7 +14,7 @@ def build(about, cases, brokers, results, against):
         "against": against,
         "brokers": {b.name: b.command for b in brokers},
         "relays": [b.name for b in brokers if b.relay],
-        "cases": {c.name: " ".join(c.arguments) for c in cases},
+        "cases": {c.name: " ".join(c.arguments.words) for c in cases},
         "metrics": {c.name: [vars_of(m) for m in c.metrics] for c in cases},
         "summary": {s.case.name: {b.name: figures(s, b) for b in s.brokers} for s in summaries},
         "ratios": {s.case.name: {b.name: {"against": s.ratio(b), "floor": s.times_floor(b)} for b in s.brokers} for s in summaries},

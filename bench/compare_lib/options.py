@@ -110,11 +110,18 @@ def choose_cases(p, options):
     unknown = [name for name in names if name not in cases.CASES]
     if unknown:
         p.error("--cases: no case '%s' (%s)" % (unknown[0], ", ".join(cases.CASES)))
-    chosen = [cases.CASES[name] for name in names] + [cases.case(name, text) for name, text in options.case]
+    chosen = [cases.CASES[name] for name in names] + [own_case(p, name, text) for name, text in options.case]
     twice = first_twice(case.name for case in chosen)
     if twice:
         p.error("two cases with one name: " + twice)
     return chosen
+
+
+def own_case(p, name, text):
+    try:
+        return cases.case(name, text)
+    except ValueError as error:
+        p.error("--case %s: %s" % (name, error))
 
 
 def choose_brokers(p, options, tell):

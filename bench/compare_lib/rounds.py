@@ -9,8 +9,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from compare_lib.brokers import Broken, Running
-from compare_lib.cases import has_duration
+from compare_lib.arguments import seconds
+from compare_lib.brokers import Broken, NotStarted, Running
 
 FAILED_STARTS_MAX = 2  # then the broker is left out: each one that does not listen costs ten seconds
 LOAD_GRACE_SECONDS = 120  # beyond warm-up and duration: connecting, draining, stalls
@@ -31,14 +31,6 @@ def plan(cases, brokers, rounds):
             first = number % len(fit) if fit else 0
             turns += [Turn(case, broker, number) for broker in fit[first:] + fit[:first]]
     return turns
-
-
-def seconds(text):
-    """tidewire-bench's TIME: 5, 2.5s, 300ms or 1m."""
-    for suffix, factor in (("ms", 1e-3), ("s", 1), ("m", 60)):
-        if text.endswith(suffix):
-            return float(text[:-len(suffix)]) * factor
-    return float(text)
 
 
 class Results:
@@ -79,16 +71,22 @@ class Runner:
             try:
                 self.results.add(turn, self.measure(turn))
                 self.failed_starts[turn.broker.name] = 0
-            except Broken as error:
+            except NotStarted as error:
                 self.note_broken(turn, str(error))
+                self.count_failed_start(turn.broker.name)
+            except Broken as error:  # it did start; another case may be the better one for it
+                self.note_broken(turn, str(error))
+                self.failed_starts[turn.broker.name] = 0
             self.progress.end(turn)
 
     def note_broken(self, turn, what):
         self.results.add_broken(turn, what)
-        failed = self.failed_starts[turn.broker.name] = self.failed_starts.get(turn.broker.name, 0) + 1
         self.progress.say("%s, round %d, %s: %s" % (turn.case.name, turn.round + 1, turn.broker.name, what))
+
+    def count_failed_start(self, name):
+        failed = self.failed_starts[name] = self.failed_starts.get(name, 0) + 1
         if failed >= FAILED_STARTS_MAX:
-            self.progress.say("%s failed %d times in a row and is left out from here on" % (turn.broker.name, failed))
+            self.progress.say("%s failed %d times in a row and is left out from here on" % (name, failed))
 
     def measure(self, turn):
         with tempfile.TemporaryDirectory(prefix="tidewire-compare-") as directory:
@@ -104,18 +102,27 @@ class Runner:
         return result
 
     def load_command(self, turn, running):
-        words = ["taskset", "-c", self.options.load_core, self.options.bench] + turn.case.arguments
+        arguments = turn.case.arguments
+        words = ["taskset", "-c", self.options.load_core, self.options.bench] + arguments.words
         words += ["--port", str(running.port), "--pid", str(running.process.pid), "--json", "-"]
-        for name, value in (("--duration", self.options.duration), ("--warmup", self.options.warmup)):
-            if name not in turn.case.arguments and has_duration(turn.case.arguments):
+        for name, value in self.times().items():
+            if name not in arguments.given and arguments.takes(name):
                 words += [name, value]
         return words + (["--raw"] if turn.broker.relay else [])
 
+    def times(self):
+        return {"--duration": self.options.duration, "--warmup": self.options.warmup}
+
+    def patience(self, turn):
+        """After so many seconds the load has had more than its time."""
+        return LOAD_GRACE_SECONDS + sum(turn.case.arguments.times.get(name, seconds(value)) for name, value in self.times().items())
+
     def run_load(self, turn, running):
         started = time.time()
+        patience = self.patience(turn)
         load = subprocess.Popen(self.load_command(turn, running), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         try:
-            out, table = load.communicate(timeout=seconds(self.options.warmup) + seconds(self.options.duration) + LOAD_GRACE_SECONDS)
+            out, table = load.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             raise Broken("tidewire-bench did not end; " + (running.how_it_ended() or "the broker runs"))
         finally:

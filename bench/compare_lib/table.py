@@ -6,7 +6,7 @@ from compare_lib.summary import DISTURBED_SHARE, disturbance, disturbed_runs, pi
 
 def print_case(summary, samples):
     metrics = summary.case.metrics
-    print("\n%s: tidewire-bench %s" % (summary.case.name, " ".join(summary.case.arguments)))
+    print("\n%s: tidewire-bench %s" % (summary.case.name, " ".join(summary.case.arguments.words)))
     if not summary.brokers:
         print("  nobody was measured")
         return

@@ -3,6 +3,7 @@
 
 usage: compare_test.py TIDEWIRE_BENCH FLOOR
 """
+import concurrent.futures
 import json
 import os
 import re
@@ -18,7 +19,7 @@ BENCH, FLOOR = sys.argv[1:3]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 sys.dont_write_bytecode = True
-from compare_lib import brokers, cases, document, options, progress, rounds, summary  # noqa: E402
+from compare_lib import arguments, brokers, cases, document, options, progress, rounds, summary  # noqa: E402
 
 # Accepts, and closes at once.
 REFUSING = """'%s' -c "
@@ -119,6 +120,14 @@ class WholeRuns(unittest.TestCase):
         self.assertIn("/no/such/broker: no such program", done.messages)
         self.assertEqual(len(done.runs("c", "good")), 3)
 
+    def test_a_load_that_fails_leaves_the_broker_in_later_cases(self):
+        done = Comparison("--case", "wrong=pairs --count 2 --nonsense", "--case", "right=pairs --count 2", "--broker", "refusing=" + REFUSING, "--relay",
+                          "good=" + GOOD, "--rounds", "3")
+        self.assertEqual(len(done.document["broken"]), 6)
+        self.assertIn("unknown option '--nonsense'", done.messages)
+        self.assertEqual([len(done.runs("right", name)) for name in ("good", "refusing")], [3, 3])
+        self.assertNotIn("left out", done.messages)
+
     def test_an_interrupt_leaves_the_table_and_the_files_so_far(self):
         done = Comparison("--case", "first=pairs --count 2", "--case", "second=pairs --count 2 --duration 60s", "--relay", "good=" + GOOD, "--rounds", "1",
                           interrupt_after="first")
@@ -134,7 +143,9 @@ class WholeRuns(unittest.TestCase):
                  (["--broker", "x"], "'x' is not name="), (["--against", "nobody"], "--against nobody"), (["--broker-core", "9999"], "no core 9999"),
                  (["--broker-core", "0-"], "'0-' is not a list of cores"), (["--json", "/no/such/folder/x.json"], "cannot write /no/such/folder/x.json"),
                  (["--relay", "good=x"], "two brokers with one name"), (["--bench", "/no/such/bench"], "/no/such/bench is not there"),
-                 (["--cases", "idle", "--case", "idle=pairs"], "two cases with one name: idle")]
+                 (["--cases", "idle", "--case", "idle=pairs"], "two cases with one name: idle"), (["--case", "c=pears"], "--case c: 'pears' is no scenario"),
+                 (["--case", "c=pairs --port=1"], "--case c: --port is what bench/compare chooses"), (["--case", "c=pairs 'x"], "--case c: No closing quotation"),
+                 (["--case", "c=pairs --duration soon"], "--case c: 'soon' is not a time")]
         for arguments, said in wrong:
             with self.subTest(arguments=arguments):
                 process = start("--relay", "good=" + GOOD, *arguments)
@@ -180,6 +191,80 @@ class Figures(unittest.TestCase):
         self.assertEqual(figures.check_goals(), [])
 
 
+RELAY = brokers.Broker("floor", "", relay=True)
+PLAIN = brokers.Broker("plain", "")
+
+
+def load_words(text, broker):
+    """What tidewire-bench is started with for a case of these arguments, without taskset."""
+    those = types.SimpleNamespace(load_core="0", bench=BENCH, duration="200ms", warmup="20ms")
+    running = types.SimpleNamespace(port=1, process=types.SimpleNamespace(pid=os.getpid()))
+    return rounds.Runner(those, None, None).load_command(rounds.Turn(cases.case("c", text), broker, 0), running)[3:]
+
+
+def is_refused(words):
+    """Nothing listens on port 1: a call that makes sense ends with 1, one that does not with 2."""
+    return subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60).returncode == 2
+
+
+def refused_of(texts, broker):
+    """All at once: a call mostly waits."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return [text for text, refused in zip(texts, pool.map(lambda text: is_refused(load_words(text, broker)), texts)) if refused]
+
+
+class CallsOfTheLoad(unittest.TestCase):
+    """Against the program's own judgement."""
+
+    def test_every_scenario_is_started_with_options_that_it_takes(self):
+        topics = {"pub": " --topic a", "sub": " --topic a"}
+        texts = ["%s --count 2%s" % (name, topics.get(name, "")) for name in arguments.SCENARIOS] + [name + " --scale 0.001 -R 100000" for name in arguments.SUITE]
+        self.assertEqual(refused_of([*texts, "connstorm --count 2 --steady 1"], PLAIN), [])
+
+    def test_times_go_to_those_who_take_them(self):
+        takes = {text: [word for word in load_words(text, PLAIN) if word in arguments.TIMES] for text in
+                 ("pairs", "retained", "offline", "connstorm", "connstorm --steady=5", "p2p-50K-50K-50K-50K", "pub -t a")}
+        both = ["--duration", "--warmup"]
+        self.assertEqual(list(takes.values()), [both, [], [], [], ["--warmup"], both, both])
+
+    def test_what_a_case_says_is_not_said_again(self):
+        self.assertEqual(refused_of(["pairs --count 2 --duration=1", "pairs --count 2 --duration 1 --warmup=0"], PLAIN), [])
+        self.assertNotIn("200ms", load_words("pairs --duration=1", PLAIN))
+
+    def test_relays_take_part_in_what_they_are_not_refused(self):
+        texts = ["pairs", "fanin -c 2", "fanout --publishers=1", "pairs --burst 2", "pairs -s 32 --rate 10", "pairs --source-addresses 2", "fanout --publishers 2",
+                 "fanout --publishers=2", "shared", "idle", "connstorm", "retained", "offline", "pub -t a", "sub --topic a", "pairs -q 0", "pairs --qos=1",
+                 "pairs --qos 1", "pairs --subscribe-qos 1", "pairs -V 5", "pairs --version=5", "pairs -u me", "pairs --user me -P x", "pairs -k 5",
+                 "pairs --client-id=%i", "pairs --qos 1 -F 2", "conn", "sharedsub-50K-500-50K-50K"]
+        takes_part = [text for text in texts if cases.case("c", text).suits(RELAY)]
+        self.assertEqual(takes_part, texts[:6])
+        self.assertEqual(refused_of(texts, RELAY), texts[6:])
+
+    def test_relays_sit_out_the_public_suite_and_what_nobody_understands(self):
+        for text in (*arguments.SUITE, "pairs -q1"):
+            self.assertFalse(cases.case("c", text).suits(RELAY), text)
+        self.assertTrue(cases.case("c", "pairs --interval 1s --size 99").suits(RELAY))
+
+    def test_a_letter_is_the_long_name(self):
+        listed = subprocess.run([BENCH, "--help"], stdout=subprocess.PIPE, text=True).stdout
+        self.assertEqual(dict(re.findall(r"(-\w), (--[\w-]+)", listed)), arguments.LETTERS)
+        self.assertEqual(arguments.read_options(["-q", "1", "-r", "--user=-q", "-t", "--retain"]), {"--qos": "1", "--retain": None, "--user": "-q", "--topic": "--retain"})
+
+    def test_a_case_is_given_the_time_that_it_asks_for(self):
+        runner = rounds.Runner(types.SimpleNamespace(duration="3s", warmup="1s"), None, None)
+        patience = [runner.patience(rounds.Turn(cases.case("c", text), PLAIN, 0)) - rounds.LOAD_GRACE_SECONDS for text in ("pairs", "pairs --duration=10m")]
+        self.assertEqual(patience, [4, 601])
+
+
+class MetricsOfACase(unittest.TestCase):
+    def test_what_a_case_shows_is_what_its_scenario_is_about(self):
+        shown = {"pairs": "cpu_ns_per_delivered", "pairs -I 1s": "latency_ns.p50", "p2p-50K-50K-50K-50K": "latency_ns.p50", "conn-tcp-1M-5K": "rss_per_connection",
+                 "pub -t a": "cpu_ns_per_published", "connstorm": "cpu_ns_per_connect", "connstorm --steady 5": "connect.latency_ns.p99"}
+        self.assertEqual({text: cases.case("c", text).metrics[0].path for text in shown}, shown)
+        for scenario, path in (("retained", "retained.fetch_msgs_per_s"), ("offline", "offline.drain_msgs_per_s")):
+            self.assertIn(path, [m.path for m in cases.case("c", scenario).metrics])
+
+
 class Order(unittest.TestCase):
     def test_every_broker_has_every_place_in_the_order(self):
         three = [brokers.Broker(n, "") for n in "abc"]
@@ -187,8 +272,7 @@ class Order(unittest.TestCase):
         self.assertEqual("".join(t.broker.name for t in turns), "abcbcacab")
 
     def test_relays_sit_out_what_they_do_not_know(self):
-        relay = brokers.Broker("floor", "", relay=True)
-        takes_part = [name for name, case in cases.CASES.items() if rounds.plan([case], [relay], 1)]
+        takes_part = [name for name, case in cases.CASES.items() if rounds.plan([case], [RELAY], 1)]
         self.assertEqual(takes_part, ["fanout", "fanin", "pairs-20", "pairs", "pairs-1000", "latency"])
 
     def test_what_remains_is_estimated_from_what_runs_took(self):
@@ -202,7 +286,9 @@ class Order(unittest.TestCase):
         self.assertAlmostEqual(watch.remaining(), 20, delta=0.5)
 
     def test_times_are_read_as_the_load_generator_reads_them(self):
-        self.assertEqual([rounds.seconds(t) for t in ("5", "2.5s", "300ms", "1m")], [5, 2.5, 0.3, 60])
+        self.assertEqual([arguments.seconds(t) for t in ("5", "2.5s", "300ms", "1m", "2h")], [5, 2.5, 0.3, 60, 7200])
+        for wrong in ("soon", "1x", "", "1sm", "s"):
+            self.assertRaisesRegex(ValueError, "is not a time", arguments.seconds, wrong)
 
     def test_lists_of_cores_are_those_of_taskset(self):
         here = sorted(os.sched_getaffinity(0))
