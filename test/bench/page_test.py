@@ -64,6 +64,19 @@ def full_run():
     return run
 
 
+# As tidewire-bench writes them; what they share with others is left as it is.
+PUB_RUN = dict(OLD_RUN, scenario="pub", count=5, publishers=5, subscribers=0, sent=354715, delivered=0, measured_delivered=0, msgs_per_s=None, sent_per_s=161184.6,
+               cpu_ns_per_delivered=None, cpu_ns_per_published=3979.1, series=[dict(p, delivered_per_s=0, broker_cpu_ns_per_delivered=None) for p in series(9)])
+STORM_RUN = dict(OLD_RUN, scenario="connstorm", count=2000, publishers=0, subscribers=0, sent=0, delivered=0, measured_delivered=0, msgs_per_s=None, sent_per_s=0,
+                 cpu_ns_per_delivered=None, connect={"count": 2000, "per_s": 22541.8, "latency_ns": LATENCY},
+                 series=[dict(p, delivered_per_s=0, sent_per_s=0, broker_cpu_ns_per_delivered=None, latency_p50_ns=None, latency_p99_ns=None) for p in series(3)])
+
+
+def task_run(scenario, store, fetch, **counts):
+    task = {store + "_s": 0.016, store + "_msgs_per_s": 606912.1, fetch + "_s": 0.006, fetch + "_msgs_per_s": 1680708.7, "subscriber_ns": LATENCY, "subscribers": 10}
+    return dict(OLD_RUN, scenario=scenario, qos=1, publishers=10, subscribers=10, sent=10000, delivered=10000, series=series(5), **{scenario: dict(task, **counts)})
+
+
 def comparison():
     def runs(cpu, ok=True):
         return [dict(OLD_RUN, cpu_ns_per_delivered=cpu + i, latency_ns=LATENCY, round=i + 1, ok=ok) for i in range(3)]
@@ -117,6 +130,10 @@ def draw(*documents, widths=WIDTHS):
                           stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def tiles_of(page):
+    return dict(re.findall(r'<div class="name">([^<]*)</div><div class="value">([^<]*)</div>', page["html"]))
 
 
 class Template(unittest.TestCase):
@@ -177,6 +194,41 @@ class Drawing(unittest.TestCase):
         page, = draw(OLD_RUN)
         self.assertEqual(page["plots"], {})
         self.assertIn("445 k", page["html"])
+
+    def test_a_run_names_the_version_of_its_protocol(self):
+        pages = draw(*(dict(OLD_RUN, version=version, raw=raw) for version, raw in ((3, False), (4, False), (5, False), (4, True))))
+        self.assertEqual([page["title"] for page in pages], ["pairs: MQTT 3.1", "pairs: MQTT 3.1.1", "pairs: MQTT 5.0", "pairs: no MQTT"])
+
+    def test_a_run_that_only_publishes_shows_what_it_published(self):
+        page, = draw(PUB_RUN)
+        self.assert_sound(page)
+        tiles = tiles_of(page)
+        self.assertEqual((tiles["messages"], tiles["broker CPU per publish"], tiles["published per second"]), ("355 k", "3.98 µs", "161 k"))
+        self.assertIn("Messages sent per second", page["html"])
+        self.assertIn("clean: all was published", page["html"])
+        self.assertNotIn("window", page["html"].split("<h2>")[0])
+
+    def test_a_task_shows_how_fast_messages_were_stored_and_came_back(self):
+        offline, retained = draw(task_run("offline", "queue", "drain", queued=10000, drained=10000), task_run("retained", "store", "fetch", messages=10000, fetched=10000))
+        for page, stored, fetched in ((offline, "queued", "drained"), (retained, "stored", "fetched")):
+            self.assert_sound(page)
+            tiles = tiles_of(page)
+            self.assertEqual((tiles[stored + " per second"], tiles[fetched + " per second"], tiles["subscriber had all, p50"]), ("607 k", "1.68 M", "36.0 µs"))
+            self.assertNotIn("window", page["html"].split("<h2>")[0])
+
+    def test_a_storm_shows_how_long_connecting_took_and_no_empty_plot_of_messages(self):
+        page, = draw(STORM_RUN)
+        self.assert_sound(page)
+        self.assertEqual(tiles_of(page)["connecting p50"], "36.0 µs")
+        self.assertIn("clean: all connected", page["html"])
+        self.assertNotIn("throughput", page["plots"])
+        self.assertIn("connected", page["plots"])
+
+    def test_a_point_that_stands_alone_is_seen(self):
+        run = task_run("offline", "queue", "drain", queued=10000, drained=10000)
+        page, = draw(dict(run, series=[dict(p, broker_cpu_ns_per_delivered=421 if i == 2 else None) for i, p in enumerate(run["series"])]))
+        self.assertEqual([svg.count("<circle") for svg in page["plots"]["cpu"]], [1, 1, 1])
+        self.assertEqual(page["plots"]["memory"][0].count("<circle"), 0)
 
     def test_a_comparison_shows_medians_ratios_goals_and_what_went_wrong(self):
         page, = draw(comparison())
