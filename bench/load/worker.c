@@ -103,9 +103,10 @@ turn(struct worker *w)
     obey(w);
     uint64_t now_ns = process_get_now_ns();
     w->next_ns = least(traffic_tick(&w->traffic, now_ns), fleet_ping(&w->fleet, now_ns));
-    w->next_ns = least(w->next_ns, fleet_open_more(&w->fleet, now_ns));
     traffic_take_mail(&w->traffic);
     fleet_turn(&w->fleet);
+    /* After the turn: handshakes that it ended make room, and if they were the last under way no event would come to say so. */
+    w->next_ns = least(w->next_ns, fleet_open_more(&w->fleet, process_get_now_ns()));
     traffic_send_mail(&w->traffic);
     return 0;
 }
