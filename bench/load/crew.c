@@ -139,6 +139,12 @@ bool
 crew_start(struct crew *c, const struct options *o, struct board *b)
 {
     *c = (struct crew){.options = o, .board = b};
+    c->child_cpu_ns = calloc(o->processes, sizeof *c->child_cpu_ns);
+    c->wait_ns = calloc(b->worker_count, sizeof *c->wait_ns);
+    if (c->child_cpu_ns == NULL || c->wait_ns == NULL) {
+        fprintf(stderr, "tidewire-bench: no memory for %u threads\n", b->worker_count);
+        return false;
+    }
     if (!(o->processes > 1 ? start_children(c) : start_threads(c, 0))) {
         return false;
     }
@@ -183,6 +189,8 @@ crew_end(struct crew *c)
         }
     }
     free(c->children);
+    free(c->child_cpu_ns);
+    free(c->wait_ns);
     join_threads(c);
 }
 
@@ -193,8 +201,9 @@ crew_get_cpu_ns(const struct crew *c)
     for (uint32_t i = 0; i < c->child_count; i++) {
         uint64_t cpu_ns;
         if (c->children[i] > 0 && process_read_cpu_ns(c->children[i], &cpu_ns)) {
-            sum_ns += cpu_ns;
+            c->child_cpu_ns[i] = cpu_ns;
         }
+        sum_ns += c->child_cpu_ns[i];
     }
     return sum_ns;
 }
@@ -204,7 +213,9 @@ crew_get_wait_ns(const struct crew *c)
 {
     uint64_t sum_ns = 0;
     for (uint32_t i = 0; i < c->board->worker_count; i++) {
-        sum_ns += process_read_wait_ns(c->board->desks[i].thread);
+        uint64_t wait_ns = process_read_wait_ns(c->board->desks[i].thread);
+        c->wait_ns[i] = wait_ns > c->wait_ns[i] ? wait_ns : c->wait_ns[i];
+        sum_ns += c->wait_ns[i];
     }
     return sum_ns / c->board->worker_count;
 }

@@ -27,6 +27,7 @@ struct crew {
     uint32_t thread_count;
     pid_t *children;
     uint32_t child_count;
+    uint64_t *child_cpu_ns, *wait_ns; /* by child and by worker, when they were last read: what has ended keeps its part */
 };
 
 /* Starts everybody and waits until all have their rings. False if that failed, with the reason on standard error. */

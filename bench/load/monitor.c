@@ -35,14 +35,12 @@ glance(const struct monitor *m)
 }
 
 struct sample
-monitor_take_sample(const struct monitor *m)
+monitor_take_sample(struct monitor *m)
 {
     struct sample s = glance(m);
 
-    s.own_wait_ns = crew_get_wait_ns(m->crew);
-    for (uint32_t i = 0; i < m->options->pid_count; i++) {
-        s.broker_wait_ns += process_read_wait_ns(m->options->pids[i]);
-    }
+    s.own_wait_ns = m->last.own_wait_ns = crew_get_wait_ns(m->crew);
+    s.broker_wait_ns = m->last.broker_wait_ns = waiting_look(&m->waiting, m->options->pids, m->options->pid_count);
     return s;
 }
 
@@ -57,6 +55,7 @@ monitor_init(struct monitor *m, const struct options *o, const struct board *b, 
     m->has_line = isatty(STDERR_FILENO);
     histogram_init(&m->latency);
     series_init(s);
+    waiting_start(&m->waiting, o->pids, o->pid_count);
     m->last = monitor_take_sample(m);
     m->next_ns = m->last.at_ns + s->period_ns;
     m->next_line_ns = m->last.at_ns + LINE_NS;
@@ -148,6 +147,9 @@ monitor_set_phase(struct monitor *m, enum series_phase phase)
 {
     add_point(m);
     m->phase = phase;
+    if (phase == PHASE_MEASURE) {
+        waiting_start(&m->waiting, m->options->pids, m->options->pid_count);
+    }
 }
 
 void

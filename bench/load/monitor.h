@@ -8,6 +8,7 @@
 
 #include "bench/load/crew.h"
 #include "bench/load/result.h"
+#include "bench/load/waiting.h"
 
 struct monitor {
     const struct options *options;
@@ -21,12 +22,13 @@ struct monitor {
     bool has_line;            /* standard error is a terminal */
     struct histogram latency; /* as of `last` */
     struct histogram now, interval;
+    struct waiting waiting;   /* of the broker, in the measured phase */
 };
 
 void monitor_init(struct monitor *m, const struct options *o, const struct board *b, const struct crew *c, struct series *s);
 
 /* Everything; a tick leaves out how long load and broker waited for a CPU, and keeps what the last whole sample said. */
-struct sample monitor_take_sample(const struct monitor *m);
+struct sample monitor_take_sample(struct monitor *m);
 
 /* Adds a point, rewrites the line, if it is time. */
 void monitor_tick(struct monitor *m, uint64_t now_ns);

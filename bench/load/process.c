@@ -44,12 +44,12 @@ process_read_rss_bytes(pid_t pid, uint64_t *out)
 }
 
 uint64_t
-process_read_wait_ns(pid_t pid)
+process_read_wait_ns(pid_t thread)
 {
     char path[64];
     unsigned long long wait_ns = 0;
 
-    snprintf(path, sizeof path, "/proc/%ld/schedstat", (long)pid);
+    snprintf(path, sizeof path, "/proc/%ld/schedstat", (long)thread);
     FILE *f = fopen(path, "r");
     if (f == NULL) {
         return 0;

@@ -17,11 +17,8 @@ bool process_read_cpu_ns(pid_t pid, uint64_t *out) __attribute__((warn_unused_re
 /* Resident set from /proc/PID/statm. */
 bool process_read_rss_bytes(pid_t pid, uint64_t *out) __attribute__((warn_unused_result));
 
-/*
- * How long the process's first thread was ready to run and had no CPU, from /proc/PID/schedstat: on a shared machine the share of
- * bad luck in a measurement. 0 where the kernel does not tell; what a host takes from its guest does not show here.
- */
-uint64_t process_read_wait_ns(pid_t pid);
+/* How long that thread, of any process, was ready to run and had no CPU, in all; 0 where the kernel does not tell, or when it is gone. */
+uint64_t process_read_wait_ns(pid_t thread);
 
 uint64_t process_get_own_cpu_ns(void);
 uint64_t process_get_now_ns(void); /* CLOCK_MONOTONIC */

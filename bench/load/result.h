@@ -16,7 +16,8 @@ struct sample {
     uint64_t own_cpu_ns;
     uint64_t broker_cpu_ns;
     uint64_t broker_rss_bytes;
-    uint64_t own_wait_ns, broker_wait_ns; /* ready, but without a CPU */
+    uint64_t own_wait_ns;    /* ready, but without a CPU */
+    uint64_t broker_wait_ns; /* the same, of the thread that waited longest since the measured phase began */
     bool has_broker; /* every --pid could be read */
     struct totals totals;
 };

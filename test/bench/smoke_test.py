@@ -396,6 +396,8 @@ class Trouble(unittest.TestCase):
                 self.assertEqual((code, result["ok"], result["broker_gone"]), (1, False, True), table)
                 self.assertEqual(sum(f["count"] for f in result["failures"]), 11)
                 self.assertGreater(result["measured_delivered"], 0)
+                for share in ("cpu_share", "load_cpu_share", "cpu_wait_share", "load_wait_share"):
+                    self.assertTrue(0 <= result[share] <= 100, (share, result[share]))
 
     def test_a_refusal_names_the_reason(self):
         code, result, table = run_bench("pairs", "--count", "3", "--port", str(Refuser().port), "--threads", "2")
@@ -429,10 +431,12 @@ class Trouble(unittest.TestCase):
         time.sleep(0.7)
         with open("/proc/%d/task/%d/children" % (bench.pid, bench.pid)) as f:
             os.kill(int(f.read().split()[0]), signal.SIGKILL)
-        code, _, table = finish(bench)
+        code, result, table = finish(bench)
         broker.end()
         self.assertEqual(code, 2)
         self.assertIn("has ended", table)
+        for share in ("load_cpu_share", "load_wait_share"):
+            self.assertTrue(0 <= result[share] <= 100, (share, result[share]))
 
     def test_wrong_options_end_with_2_and_their_name(self):
         for line, name in (("pairs --topic x", "--topic"), ("pub", "--topic"), ("idle --rate 5", "--rate"), ("offline --duration 5", "--duration"),
