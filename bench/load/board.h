@@ -65,7 +65,7 @@ enum order_kind {
     ORDER_OPEN,         /* publishers may send, the rate counts from `at_ns` */
     ORDER_ERASE,        /* publishers take back what they had retained */
     ORDER_CLOSE,        /* publishers stop */
-    ORDER_FAIL_OPENING, /* what is not up yet has waited too long */
+    ORDER_FAIL_OPENING, /* what has waited for too long, and what has not begun, is given up */
     ORDER_FAIL_STALLED, /* publishers with something outstanding */
     ORDER_LEAVE,        /* `groups` */
     ORDER_SETTLE,       /* judge no more messages; taken when no mail waits to be sent */

@@ -20,6 +20,7 @@ static const struct {
     [FAILURE_REFUSED] = {"refused", "refused by the broker", DETAIL_REASON},
     [FAILURE_SUBSCRIBE] = {"subscribe", "not given the subscription", DETAIL_REASON},
     [FAILURE_NO_ANSWER] = {"no_answer", "got no answer to CONNECT or SUBSCRIBE", DETAIL_NONE},
+    [FAILURE_NOT_BEGUN] = {"not_begun", "not begun, because the broker did not answer", DETAIL_NONE},
     [FAILURE_CLOSED] = {"closed", "closed by the broker", DETAIL_NONE},
     [FAILURE_RESET] = {"reset", "broken", DETAIL_ERRNO},
     [FAILURE_DISCONNECT] = {"disconnect", "sent away with DISCONNECT", DETAIL_REASON},

@@ -17,6 +17,7 @@ enum failure_kind {
     FAILURE_REFUSED,      /* CONNACK: detail is a reason code */
     FAILURE_SUBSCRIBE,    /* SUBACK: detail is a reason code, or the smaller QoS that was granted */
     FAILURE_NO_ANSWER,    /* no CONNACK or SUBACK in time */
+    FAILURE_NOT_BEGUN,    /* given up, because others got no answer or its own former connection did not end */
     FAILURE_CLOSED,       /* the peer ended the connection without a word */
     FAILURE_RESET,        /* recv or send failed: detail is an errno */
     FAILURE_DISCONNECT,   /* DISCONNECT from the broker: detail is a reason code */

@@ -330,14 +330,59 @@ fleet_subscribe(struct fleet *f, uint64_t now_ns)
 
 /* -------------------------------------------------------------------------------------------------------------- ending */
 
-void
-fleet_fail_opening(struct fleet *f)
+/* Fails who has waited for an answer for --stall; true if somebody had. */
+static bool
+fail_unanswered(struct fleet *f, uint64_t now_ns)
 {
+    bool found = false;
+
     for (uint32_t i = 0; i < f->count; i++) {
         struct client *c = &f->clients[i];
-        if (c->state == CLIENT_CONNECTING || c->state == CLIENT_GREETING || c->state == CLIENT_SUBSCRIBING) {
+        bool waits = c->state == CLIENT_CONNECTING || c->state == CLIENT_GREETING || c->state == CLIENT_SUBSCRIBING;
+        if (waits && now_ns > c->since_ns + f->shared.options->stall_ns) {
             client_fail(c, FAILURE_NO_ANSWER, 0);
+            found = true;
         }
+    }
+    return found;
+}
+
+/* Nobody begins any more: each batch would cost another --stall. */
+static void
+fail_unopened(struct fleet *f)
+{
+    for (; f->order.cursor < f->count; f->order.cursor++) {
+        struct client *c = &f->clients[f->order.cursor];
+        if (!is_in(c, f->order.groups)) {
+            continue;
+        }
+        if (c->state == CLIENT_LEAVING) {
+            client_fail(c, FAILURE_NO_ANSWER, 0); /* that ends its leaving, no more */
+        }
+        count_take(count_of(f, COUNT_AWAITED), 1);
+        count_add(count_of(f, COUNT_FAILED), 1);
+        note_failure(f, c, FAILURE_NOT_BEGUN, 0);
+    }
+}
+
+/* The next one to connect waits for the end of its former connection. */
+static bool
+is_held_up(const struct fleet *f)
+{
+    uint32_t next = f->order.cursor;
+
+    while (next < f->count && !is_in(&f->clients[next], f->order.groups)) {
+        next++;
+    }
+    return next < f->count && !client_is_at_rest(&f->clients[next]);
+}
+
+void
+fleet_fail_opening(struct fleet *f, uint64_t now_ns)
+{
+    bool unanswered = fail_unanswered(f, now_ns);
+    if (unanswered || is_held_up(f)) {
+        fail_unopened(f);
     }
 }
 

@@ -63,8 +63,8 @@ void fleet_turn(struct fleet *f);
 
 void fleet_subscribe(struct fleet *f, uint64_t now_ns);
 
-/* Whatever is not ready yet has waited too long. */
-void fleet_fail_opening(struct fleet *f);
+/* Nothing has come up for --stall: fails who has waited that long, and then all that have not begun. Who was begun late has its time. */
+void fleet_fail_opening(struct fleet *f, uint64_t now_ns);
 
 /* Publishers with messages outstanding. */
 void fleet_fail_stalled(struct fleet *f);

@@ -53,7 +53,7 @@ come_back(struct conductor *c)
 static void
 end_sessions(struct conductor *c)
 {
-    if (conductor_get(c, COUNT_CAME_UP) > 0 && conductor_get(c, COUNT_AWAITED) == 0 && conductor_get(c, COUNT_FAILED) == 0) {
+    if (conductor_get(c, COUNT_CAME_UP) > 0 && conductor_get(c, COUNT_AWAITED) == 0 && conductor_get(c, COUNT_FAILURES) == 0) {
         conductor_leave(c, GROUP_SUBSCRIBERS);
         conductor_connect(c, GROUP_SUBSCRIBERS, SESSION_ENDED, false);
     }
@@ -66,7 +66,7 @@ program_offline(struct conductor *c)
         come_back(c);
     }
     conductor_order(c, (struct order){.kind = ORDER_CLOSE});
-    if (conductor_get(c, COUNT_FAILED) > 0) {
+    if (conductor_get(c, COUNT_FAILURES) > 0) {
         conductor_drain(c);
     }
     end_sessions(c);

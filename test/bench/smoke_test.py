@@ -414,6 +414,39 @@ class Trouble(unittest.TestCase):
         broker.end()
         self.assertEqual((code, [(f["kind"], f["count"]) for f in result["failures"]]), (1, [("stalled", 2)]), table)
 
+    def test_a_broker_that_never_answers_costs_one_stall(self):
+        silent = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        start = time.monotonic()
+        code, result, table = run_bench("idle", "--count", "300", "--connecting", "20", "--stall", "500ms", "--threads", "2", "--port",
+                                        str(silent.getsockname()[1]))
+        self.assertLess(time.monotonic() - start, 5)
+        silent.close()
+        self.assertEqual((code, {f["kind"]: f["count"] for f in result["failures"]}), (1, {"no_answer": 20, "not_begun": 280}), table)
+
+    def test_slow_connecting_is_no_stall(self):
+        broker = Broker()
+        code, result, table = run_bench("idle", "--count", "4", "--connect-rate", "4", "--stall", "100ms", "--warmup", "0", "--duration", "50ms",
+                                        "--port", str(broker.port))
+        broker.end()
+        self.assertEqual((code, result["connections_up"]), (0, 4), table)
+
+    def test_a_broker_that_stalls_while_sessions_drain_is_reported(self):
+        broker = Broker()
+        primary, secondary = pty.openpty()
+        bench = subprocess.Popen([BENCH, "offline", "--count", "1", "--messages", "200000", "--size", "16", "--stall", "500ms", "--port",
+                                  str(broker.port)], stdout=subprocess.PIPE, stderr=secondary, text=True)
+        os.close(secondary)
+        seen = b""
+        while b"measure" not in seen:
+            seen += os.read(primary, 10000)
+        broker.process.send_signal(signal.SIGSTOP)
+        table = bench.communicate(timeout=20)[0]
+        os.close(primary)
+        broker.process.send_signal(signal.SIGCONT)
+        broker.end()
+        self.assertEqual(bench.returncode, 1, table)
+        self.assertIn("stalled", table)
+
     def test_losses_duplicates_and_swaps_are_found_across_threads_and_processes(self):
         for workers in (["--threads", "2"], ["--processes", "3"]):
             with self.subTest(workers=workers):
