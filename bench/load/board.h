@@ -41,6 +41,8 @@ enum board_count {
     COUNT_ACKED,       /* QoS 1 and 2 handshakes completed */
     COUNT_OUTSTANDING, /* deliveries under way, of the publishers of this worker */
     COUNT_UNACKED,     /* QoS 1 and 2 messages whose handshake is not finished */
+    COUNT_DUE,         /* with a rate: messages whose time has come, but not yet sent */
+    COUNT_SENDING,     /* publishers with bytes that their socket has not taken */
     COUNT_AWAITED,     /* connections that the last order to connect has still to bring up */
     COUNT_READY,       /* connections that are up */
     COUNT_LEAVING,     /* that have said good-bye and wait for the broker to close */
@@ -64,7 +66,7 @@ enum order_kind {
     ORDER_SUBSCRIBE,    /* subscribers that connected without */
     ORDER_OPEN,         /* publishers may send, the rate counts from `at_ns` */
     ORDER_ERASE,        /* publishers take back what they had retained */
-    ORDER_CLOSE,        /* publishers stop */
+    ORDER_CLOSE,        /* publishers stop; with a rate they still send what fell due until `at_ns` (0: nothing) */
     ORDER_FAIL_OPENING, /* what has waited for too long, and what has not begun, is given up */
     ORDER_FAIL_STALLED, /* publishers with something outstanding */
     ORDER_LEAVE,        /* `groups` */

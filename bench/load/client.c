@@ -105,6 +105,15 @@ client_wrote(struct client *c, uint32_t size)
     client_touch(c);
 }
 
+static void
+set_sending(struct client *c, bool sending)
+{
+    c->sending = sending;
+    if (c->role == CLIENT_PUBLISHER) {
+        c->shared->sending = sending ? c->shared->sending + 1 : c->shared->sending - 1;
+    }
+}
+
 void
 client_flush(struct client *c)
 {
@@ -115,7 +124,7 @@ client_flush(struct client *c)
     empty.used = 0;
     c->flying = c->filling;
     c->filling = empty;
-    c->sending = true;
+    set_sending(c, true);
     loop_send(c->shared->loop, c->file, c->flying.bytes, c->flying.used, c->tag);
 }
 
@@ -279,7 +288,7 @@ handle_received(struct client *c, const struct loop_event *e)
 static void
 handle_sent(struct client *c, const struct loop_event *e)
 {
-    c->sending = false;
+    set_sending(c, false);
     if (c->state == CLIENT_CLOSED) {
         pile_fini(&c->flying);
         return;

@@ -79,6 +79,7 @@ struct client_shared {
     struct sockaddr_in to;
     enum order_session session; /* of the connections that are opened now */
     bool plain_publishers;      /* their descriptors fit into the process's limit */
+    uint64_t sending;           /* publishers with a send in flight on the ring */
 };
 
 struct client {

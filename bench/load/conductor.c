@@ -106,11 +106,19 @@ is_stalled(struct conductor *c, uint64_t mark, uint64_t now_ns)
     return now_ns - c->progress_ns > c->options->stall_ns;
 }
 
+static bool
+is_one_way(const struct options *o)
+{
+    return o->scenario == SCENARIO_PUB && o->qos == 0;
+}
+
 static uint64_t
 mark_traffic(const struct conductor *c)
 {
-    return conductor_get(c, COUNT_DELIVERED) + conductor_get(c, COUNT_ACKED) + conductor_get(c, COUNT_DUPLICATED) +
+    uint64_t mark = conductor_get(c, COUNT_DELIVERED) + conductor_get(c, COUNT_ACKED) + conductor_get(c, COUNT_DUPLICATED) +
         conductor_get(c, COUNT_FOREIGN);
+    /* Where nothing comes back, that the broker reads is all that there is to see. */
+    return is_one_way(c->options) ? mark + conductor_get(c, COUNT_SENT) - conductor_get(c, COUNT_SENDING) : mark;
 }
 
 static uint64_t
@@ -119,10 +127,16 @@ mark_connections(const struct conductor *c)
     return conductor_get(c, COUNT_CAME_UP) + conductor_get(c, COUNT_FAILED);
 }
 
+static bool
+has_all_back(const struct conductor *c)
+{
+    return conductor_get(c, COUNT_OUTSTANDING) == 0 && conductor_get(c, COUNT_UNACKED) == 0 && conductor_get(c, COUNT_SENDING) == 0;
+}
+
 bool
 conductor_owes_nothing(const struct conductor *c)
 {
-    return conductor_get(c, COUNT_OUTSTANDING) == 0 && conductor_get(c, COUNT_UNACKED) == 0;
+    return has_all_back(c) && conductor_get(c, COUNT_DUE) == 0;
 }
 
 /* --------------------------------------------------------------------------------------------------------------- steps */
@@ -193,14 +207,15 @@ conductor_stay(struct conductor *c, uint64_t until_ns)
 }
 
 static bool
-wait_for(struct conductor *c, bool (*done)(const struct conductor *c), bool stops_at_signal)
+wait_for(struct conductor *c, bool (*done)(const struct conductor *c), bool stops_at_signal, uint64_t until_ns)
 {
-    c->progress_ns = process_get_now_ns();
-    while (!must_stop(c) && !(stops_at_signal && interrupted)) {
+    uint64_t now_ns = c->progress_ns = process_get_now_ns();
+
+    while (!must_stop(c) && !(stops_at_signal && interrupted) && now_ns < until_ns) {
         if (done(c)) {
             return true;
         }
-        uint64_t now_ns = conductor_look(c, UINT64_MAX);
+        now_ns = conductor_look(c, until_ns);
         if (is_stalled(c, mark_traffic(c), now_ns)) {
             conductor_order(c, (struct order){.kind = ORDER_FAIL_STALLED});
             return false;
@@ -212,7 +227,7 @@ wait_for(struct conductor *c, bool (*done)(const struct conductor *c), bool stop
 bool
 conductor_wait(struct conductor *c, bool (*done)(const struct conductor *c))
 {
-    return wait_for(c, done, true);
+    return wait_for(c, done, true, UINT64_MAX);
 }
 
 void
@@ -266,13 +281,33 @@ wait_grace(struct conductor *c)
     }
 }
 
+static bool
+has_sent_what_was_due(const struct conductor *c)
+{
+    return conductor_get(c, COUNT_DUE) == 0;
+}
+
+/* As long again as the measured phase, and --stall: a broker that is further behind will not catch up. After Ctrl-C --stall has to do. */
+static void
+send_what_was_due(struct conductor *c)
+{
+    uint64_t now_ns = process_get_now_ns();
+    uint64_t measured_ns = interrupted ? 0 : c->result->last.at_ns - c->result->first.at_ns;
+
+    conductor_order(c, (struct order){.kind = ORDER_CLOSE, .at_ns = now_ns});
+    wait_for(c, has_sent_what_was_due, false, now_ns + measured_ns + c->options->stall_ns);
+}
+
 void
 conductor_drain(struct conductor *c)
 {
+    if (c->options->rate > 0 && !must_stop(c)) {
+        send_what_was_due(c);
+    }
     conductor_order(c, (struct order){.kind = ORDER_CLOSE});
     if (conductor_get(c, COUNT_FAILURES) > 0) {
         wait_grace(c);
     } else {
-        wait_for(c, conductor_owes_nothing, false);
+        wait_for(c, has_all_back, false, UINT64_MAX);
     }
 }

@@ -57,7 +57,10 @@ void conductor_leave(struct conductor *c, uint32_t groups);
 void conductor_begin_measuring(struct conductor *c, uint64_t latency_until_ns);
 void conductor_end_measuring(struct conductor *c);
 
-/* Stops the publishers, then waits for what is under way, or after a failure for those who fail as well. */
+/*
+ * Stops the publishers when they have sent what is due (for as long again as was measured, at most), then waits for what is under way,
+ * or after a failure for those who fail as well.
+ */
 void conductor_drain(struct conductor *c);
 
 /* For done() and others: a total as of the last look. */
@@ -67,6 +70,6 @@ conductor_get(const struct conductor *c, enum board_count which)
     return c->now.of[which];
 }
 
-bool conductor_owes_nothing(const struct conductor *c); /* nothing outstanding or unacknowledged */
+bool conductor_owes_nothing(const struct conductor *c); /* nothing outstanding, unacknowledged or due, and the sockets have taken everything */
 
 #endif

@@ -315,6 +315,7 @@ fleet_turn(struct fleet *f)
         /* After each event, not after all: a publisher sends as soon as its window opens, and the broker is never without work. */
         flush_touched(f);
     }
+    count_set(count_of(f, COUNT_SENDING), f->shared.sending);
 }
 
 void
@@ -391,7 +392,7 @@ fleet_fail_stalled(struct fleet *f)
 {
     for (uint32_t i = 0; i < f->traffic->own_count; i++) {
         struct publisher *p = traffic_get_own(f->traffic, i);
-        if (p->outstanding > 0 || p->client->inflight.used > 0) {
+        if (p->outstanding > 0 || p->due > 0 || p->client->inflight.used > 0 || p->client->sending) {
             note_failure(f, p->client, FAILURE_STALLED, 0);
         }
     }

@@ -66,7 +66,7 @@ void fleet_subscribe(struct fleet *f, uint64_t now_ns);
 /* Nothing has come up for --stall: fails who has waited that long, and then all that have not begun. Who was begun late has its time. */
 void fleet_fail_opening(struct fleet *f, uint64_t now_ns);
 
-/* Publishers with messages outstanding. */
+/* Publishers with messages outstanding, or that cannot send what they have to. */
 void fleet_fail_stalled(struct fleet *f);
 
 void fleet_leave(struct fleet *f, uint32_t groups);

@@ -165,7 +165,8 @@ write_counts(const struct result *r, const struct figures *f, FILE *out)
         const char *name;
         enum board_count which;
     } counts[] = {{"sent", COUNT_SENT}, {"delivered", COUNT_DELIVERED}, {"lost", COUNT_LOST}, {"dup", COUNT_DUPLICATED},
-        {"reordered", COUNT_REORDERED}, {"foreign", COUNT_FOREIGN}, {"acked", COUNT_ACKED}, {"unacked", COUNT_UNACKED}};
+        {"reordered", COUNT_REORDERED}, {"foreign", COUNT_FOREIGN}, {"acked", COUNT_ACKED}, {"unacked", COUNT_UNACKED},
+        {"unsent", COUNT_DUE}};
 
     json_integer(out, "measured_delivered", f->delivered);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {

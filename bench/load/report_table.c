@@ -100,6 +100,9 @@ print_whole_run(const struct result *r, const struct figures *f, FILE *out)
     if (result_get_total(r, COUNT_FOREIGN) > 0) {
         fprintf(out, ", not ours %" PRIu64, result_get_total(r, COUNT_FOREIGN));
     }
+    if (result_get_total(r, COUNT_DUE) > 0) {
+        fprintf(out, ", due but not sent %" PRIu64, result_get_total(r, COUNT_DUE));
+    }
     if (r->options->qos > 0 && scenario_count_publishers(r->options) > 0) {
         fprintf(out, ", handshakes %" PRIu64 ", unfinished %" PRIu64, result_get_total(r, COUNT_ACKED), result_get_total(r, COUNT_UNACKED));
     }

@@ -61,7 +61,7 @@ result_get_total(const struct result *r, enum board_count which)
 static inline bool
 result_is_good(const struct result *r)
 {
-    static const enum board_count bad[] = {COUNT_LOST, COUNT_UNACKED, COUNT_DUPLICATED, COUNT_REORDERED, COUNT_FOREIGN};
+    static const enum board_count bad[] = {COUNT_LOST, COUNT_UNACKED, COUNT_DUPLICATED, COUNT_REORDERED, COUNT_FOREIGN, COUNT_DUE};
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (result_get_total(r, bad[i]) > 0) {

@@ -163,11 +163,6 @@ traffic_erase(struct traffic *t)
     touch_publishers(t);
 }
 
-void
-traffic_close(struct traffic *t)
-{
-    t->open = false;
-}
 
 /* Message k of publisher i is the (k * publishers + i)th of all: the publishers take turns. */
 static uint64_t
@@ -179,7 +174,7 @@ due_time(const struct traffic *t, uint64_t nth)
 uint64_t
 traffic_tick(struct traffic *t, uint64_t now_ns)
 {
-    if (!t->open || t->options->rate == 0 || t->own_count == 0) {
+    if (!t->open || t->closing || t->options->rate == 0 || t->own_count == 0) {
         return UINT64_MAX;
     }
     for (;;) {
@@ -188,9 +183,23 @@ traffic_tick(struct traffic *t, uint64_t now_ns)
         if (due_ns > now_ns) {
             return due_ns;
         }
-        p->due++;
         t->tick++;
-        client_touch(p->client);
+        if (p->due < p->limit - count_get(&p->sequence)) {
+            p->due++;
+            count_add(&t->counts[COUNT_DUE], 1);
+            client_touch(p->client);
+        }
+    }
+}
+
+void
+traffic_close(struct traffic *t, uint64_t until_ns)
+{
+    if (until_ns > 0 && t->options->rate > 0) {
+        traffic_tick(t, until_ns);
+        t->closing = true;
+    } else {
+        t->open = false;
     }
 }
 
@@ -244,6 +253,7 @@ take_time(struct traffic *t, struct publisher *p, uint64_t sequence)
     }
     uint64_t due_ns = due_time(t, sequence * t->board->publisher_count + p->number);
     p->due--;
+    count_take(&t->counts[COUNT_DUE], 1);
     count_delay(t, &t->desk->lateness, due_ns, process_get_now_ns());
     return due_ns;
 }

@@ -66,6 +66,7 @@ struct traffic {
     bool looks_at_arrival;    /* an arrival is timed or counted for its subscriber */
     bool paced_by_socket;     /* no window and no acknowledgement: as much as the socket takes */
     bool open;                /* publishers may send */
+    bool closing;             /* nothing falls due any more */
     bool erasing;             /* ... and send what takes retained messages back */
     bool settled;             /* nothing is judged any more */
     uint64_t rate_start_ns;
@@ -82,7 +83,11 @@ struct publisher *traffic_get_own(const struct traffic *t, uint32_t local);
 /* Lets publishers send, from now on and at the rate; or erase what they had retained. Touches their clients. */
 void traffic_open(struct traffic *t, uint64_t start_ns);
 void traffic_erase(struct traffic *t);
-void traffic_close(struct traffic *t);
+
+/*
+ * Ends it. With a rate, what fell due until then is still sent (0: nothing is): to leave it out would spare a slow broker the longest latencies.
+ */
+void traffic_close(struct traffic *t, uint64_t until_ns);
 
 /* Marks what has fallen due; returns when the next message does, or UINT64_MAX without a rate. */
 uint64_t traffic_tick(struct traffic *t, uint64_t now_ns);

@@ -42,7 +42,7 @@ carry_out(struct worker *w, const struct order *o)
     case ORDER_SUBSCRIBE: fleet_subscribe(&w->fleet, now_ns); break;
     case ORDER_OPEN: traffic_open(&w->traffic, o->at_ns); break;
     case ORDER_ERASE: traffic_erase(&w->traffic); break;
-    case ORDER_CLOSE: traffic_close(&w->traffic); break;
+    case ORDER_CLOSE: traffic_close(&w->traffic, o->at_ns); break;
     case ORDER_FAIL_OPENING: fleet_fail_opening(&w->fleet, now_ns); break;
     case ORDER_FAIL_STALLED: fleet_fail_stalled(&w->fleet); break;
     case ORDER_LEAVE: fleet_leave(&w->fleet, o->groups); break;

@@ -414,6 +414,39 @@ class Trouble(unittest.TestCase):
         broker.end()
         self.assertEqual((code, [(f["kind"], f["count"]) for f in result["failures"]]), (1, [("stalled", 2)]), table)
 
+    def test_what_fell_due_while_the_broker_was_away_is_sent_and_timed(self):
+        broker = Broker()
+        bench = start_bench("pairs", "--count", "1", "--rate", "1000", "--window", "10", "--warmup", "0", "--duration", "1", "--port", str(broker.port))
+        time.sleep(0.6)
+        broker.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.8)
+        broker.process.send_signal(signal.SIGCONT)
+        code, result, table = finish(bench)
+        broker.end()
+        self.assertEqual((code, result["unsent"]), (0, 0), table)
+        self.assertAlmostEqual(result["latency_ns"]["count"], 1000, delta=2)
+        self.assertGreater(result["latency_ns"]["max"], 500e6)
+
+    def test_what_a_slow_broker_never_let_out_is_no_success(self):
+        with Floor("-m", "10") as relay:
+            code, result, table = run_bench("pairs", "--count", "1", "--raw", "--rate", "1000000", "--window", "1", "--warmup", "0", "--duration", "200ms",
+                                            "--stall", "200ms", "--port", str(relay.port))
+        self.assertEqual((code, result["lost"]), (1, 0), table)
+        self.assertGreater(result["unsent"], 0)
+        self.assertIn("due but not sent", table)
+
+    def test_a_broker_that_does_not_read_stalls_publishers_of_qos_0(self):
+        for pace in ([], ["--rate", "2000"]):
+            with self.subTest(pace=pace):
+                broker = Broker()
+                bench = start_bench("pub", "--topic", "t/%i", "--count", "2", "--size", "10000", *pace, "--stall", "500ms", "--port", str(broker.port))
+                time.sleep(0.7)
+                broker.process.send_signal(signal.SIGSTOP)
+                code, result, table = finish(bench)
+                broker.process.send_signal(signal.SIGCONT)
+                broker.end()
+                self.assertEqual((code, [(f["kind"], f["count"]) for f in result["failures"]]), (1, [("stalled", 2)]), table)
+
     def test_a_broker_that_never_answers_costs_one_stall(self):
         silent = socket.create_server(("127.0.0.1", 0), backlog=1000)
         start = time.monotonic()

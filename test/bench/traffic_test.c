@@ -264,6 +264,25 @@ publishers_take_turns_at_a_rate_whichever_worker_they_are_on(void **state)
     clean_up(&b);
 }
 
+static void
+what_fell_due_before_the_end_is_still_to_be_sent(void **state)
+{
+    struct bench b = set_up("pairs --count 1 --size 16 --rate 1000");
+
+    (void)state;
+    start(&b);
+    b.traffic[0].open = true;
+    assert_int_equal(traffic_tick(&b.traffic[0], 1500000), 2000000);
+    traffic_close(&b.traffic[0], 4500000);
+    assert_int_equal(sum(&b, COUNT_DUE), 5); /* of 0 1 2 3 4 ms */
+    assert_true(b.traffic[0].open);
+    assert_int_equal(traffic_tick(&b.traffic[0], 9000000), UINT64_MAX);
+    assert_int_equal(sum(&b, COUNT_DUE), 5);
+    traffic_close(&b.traffic[0], 0);
+    assert_false(b.traffic[0].open);
+    clean_up(&b);
+}
+
 int
 main(void)
 {
@@ -275,6 +294,7 @@ main(void)
         cmocka_unit_test(what_nobody_sent_is_foreign),
         cmocka_unit_test(strangers_are_judged_from_the_first_message_heard),
         cmocka_unit_test(publishers_take_turns_at_a_rate_whichever_worker_they_are_on),
+        cmocka_unit_test(what_fell_due_before_the_end_is_still_to_be_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
