@@ -70,6 +70,7 @@ enum order_kind {
     ORDER_FAIL_OPENING, /* what has waited for too long, and what has not begun, is given up */
     ORDER_FAIL_STALLED, /* publishers with something outstanding */
     ORDER_LEAVE,        /* `groups` */
+    ORDER_FAIL_LEAVING, /* who has said good-bye and has bytes that the broker does not take */
     ORDER_SETTLE,       /* judge no more messages; taken when no mail waits to be sent */
     ORDER_TALLY,        /* after all have settled: take the mail and count what is lost */
     ORDER_QUIT,

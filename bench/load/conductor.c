@@ -250,6 +250,10 @@ conductor_leave(struct conductor *c, uint32_t groups)
     conductor_order(c, (struct order){.kind = ORDER_LEAVE, .groups = groups});
     while (conductor_get(c, COUNT_LEAVING) > 0 && !c->result->broken && conductor_look(c, until_ns) < until_ns) {
     }
+    /* After a failure it would only repeat it. */
+    if (conductor_get(c, COUNT_LEAVING) > 0 && conductor_get(c, COUNT_FAILURES) == 0) {
+        conductor_order(c, (struct order){.kind = ORDER_FAIL_LEAVING});
+    }
 }
 
 void

@@ -50,7 +50,7 @@ bool conductor_wait(struct conductor *c, bool (*done)(const struct conductor *c)
 /* The same, whatever has happened before: to clean up. */
 void conductor_wait_anyway(struct conductor *c, bool (*done)(const struct conductor *c));
 
-/* Sees these off, for a moment at most. */
+/* Sees these off, for a moment at most; who then has bytes that the broker has not taken has failed. */
 void conductor_leave(struct conductor *c, uint32_t groups);
 
 /* The measured phase begins and ends. */

@@ -29,6 +29,7 @@ static const struct {
     [FAILURE_ACK_REFUSED] = {"ack_refused", "had a message refused", DETAIL_REASON},
     [FAILURE_SESSION] = {"session", "came back and found its session gone", DETAIL_NONE},
     [FAILURE_STALLED] = {"stalled", "had messages outstanding when the broker stalled", DETAIL_NONE},
+    [FAILURE_UNSENT] = {"unsent", "left with bytes that the broker had not taken", DETAIL_NONE},
 };
 
 void

@@ -26,6 +26,7 @@ enum failure_kind {
     FAILURE_ACK_REFUSED,  /* PUBACK or PUBREC with an error: detail is a reason code */
     FAILURE_SESSION,      /* a session that should have been there was not */
     FAILURE_STALLED,      /* messages outstanding and nothing delivered for too long */
+    FAILURE_UNSENT,       /* at the end the broker had not taken all that was sent */
     FAILURE_KINDS,
 };
 

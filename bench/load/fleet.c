@@ -411,3 +411,14 @@ fleet_leave(struct fleet *f, uint32_t groups)
     }
     flush_touched(f);
 }
+
+void
+fleet_fail_leaving(struct fleet *f)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct client *c = &f->clients[i];
+        if (c->state == CLIENT_LEAVING && (c->sending || c->filling.used > 0)) {
+            note_failure(f, c, FAILURE_UNSENT, 0);
+        }
+    }
+}

@@ -71,4 +71,7 @@ void fleet_fail_stalled(struct fleet *f);
 
 void fleet_leave(struct fleet *f, uint32_t groups);
 
+/* Who leaves and still has bytes that the broker has not taken. */
+void fleet_fail_leaving(struct fleet *f);
+
 #endif

@@ -46,6 +46,7 @@ carry_out(struct worker *w, const struct order *o)
     case ORDER_FAIL_OPENING: fleet_fail_opening(&w->fleet, now_ns); break;
     case ORDER_FAIL_STALLED: fleet_fail_stalled(&w->fleet); break;
     case ORDER_LEAVE: fleet_leave(&w->fleet, o->groups); break;
+    case ORDER_FAIL_LEAVING: fleet_fail_leaving(&w->fleet); break;
     case ORDER_SETTLE: traffic_settle(&w->traffic); return traffic_send_mail(&w->traffic);
     case ORDER_TALLY:
         traffic_take_mail(&w->traffic);
