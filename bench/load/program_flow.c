@@ -2,18 +2,36 @@
 #include "bench/load/program.h"
 
 static void
-measure(struct conductor *c)
+open_traffic(struct conductor *c)
+{
+    conductor_order(c, (struct order){.kind = ORDER_OPEN, .at_ns = process_get_now_ns()});
+}
+
+static bool
+warm_up(struct conductor *c)
 {
     uint64_t start_ns = process_get_now_ns();
 
     monitor_set_phase(&c->monitor, PHASE_WARMUP);
-    conductor_order(c, (struct order){.kind = ORDER_OPEN, .at_ns = start_ns});
-    if (!conductor_stay(c, start_ns + c->options->warmup_ns)) {
+    open_traffic(c);
+    return conductor_stay(c, start_ns + c->options->warmup_ns);
+}
+
+static void
+measure(struct conductor *c)
+{
+    uint64_t until_ns = UINT64_MAX;
+
+    if (c->options->warmup_ns > 0 && !warm_up(c)) {
         return;
     }
-    uint64_t now_ns = process_get_now_ns();
-    uint64_t until_ns = c->options->duration_ns == OPTIONS_FOREVER ? UINT64_MAX : now_ns + c->options->duration_ns;
+    if (c->options->duration_ns != OPTIONS_FOREVER) {
+        until_ns = process_get_now_ns() + c->options->duration_ns;
+    }
     conductor_begin_measuring(c, until_ns);
+    if (c->options->warmup_ns == 0) {
+        open_traffic(c); /* only now, so that none of it is missed: --messages may be sent before anybody looks */
+    }
     conductor_stay(c, until_ns);
     conductor_end_measuring(c);
 }
