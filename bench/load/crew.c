@@ -90,7 +90,7 @@ static void __attribute__((noreturn))
 be_child(struct crew *c, uint32_t number)
 {
     signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_DFL);
+    signal(SIGTERM, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     bool good = start_threads(c, number * (uint32_t)c->options->threads);
     if (good) {

@@ -4,7 +4,7 @@
  *   --processes 1   this process: conductor + threads
  *   --processes N   this process: conductor;  N children, each with --threads threads
  *
- * Children are told by the board alone. They ignore Ctrl-C (which a terminal sends to all) and end with their parent.
+ * Children are told by the board alone. They ignore SIGINT and SIGTERM, which a terminal or a supervisor sends to all, and end with their parent.
  *
  * Threads  the conductor's. Memory  the caller's.
  */
@@ -36,7 +36,7 @@ bool crew_start(struct crew *c, const struct options *o, struct board *b) __attr
 /* False, with the reason on standard error, if a worker has ended without being told to. */
 bool crew_is_whole(struct crew *c);
 
-/* Waits for the end of all; after ORDER_QUIT, or to clean up what never started. */
+/* Waits for the end of all, after ORDER_QUIT. */
 void crew_end(struct crew *c);
 
 /* CPU time of all threads and processes of the load. */

@@ -317,6 +317,10 @@ class WithBroker(unittest.TestCase):
         self.assertEqual((result["delivered"], result["lost"], result["dup"], result["reordered"]), (2000, 0, 0, 0))
         self.assertEqual(result["latency_ns"]["count"], 2000)
 
+    def test_few_messages_of_pub_are_all_measured(self):
+        result = self.bench("pub --topic few/%i --count 2 --messages 6")
+        self.assertAlmostEqual(result["sent_per_s"] * result["seconds"], 6, delta=0.01)
+
     def test_connections_ping_within_their_keep_alive(self):
         self.bench("conn --count 3 --keep-alive 1 --duration 2")
         self.bench("idle --count 3 --version 5 --client-id smoke-%i --clean-start false --session-expiry 1 --warmup 0 --duration 100ms")
@@ -382,6 +386,14 @@ class WithBroker(unittest.TestCase):
                 self.assertEqual((code, result["interrupted"], result["lost"]), (0, True, 0), table)
                 self.assertIn("interrupted", table)
 
+    def test_a_termination_of_the_whole_group_ends_cleanly(self):
+        bench = subprocess.Popen([BENCH, "pairs", "--count", "4", "--processes", "2", "--warmup", "0", "--duration", "30", "--json", "-", "--port",
+                                  str(self.broker.port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        time.sleep(0.7)
+        os.killpg(bench.pid, signal.SIGTERM)
+        code, result, table = finish(bench)
+        self.assertEqual((code, result and result["interrupted"]), (0, True), table)
+
 
 class Trouble(unittest.TestCase):
     def test_a_broker_killed_in_mid_run_is_reported_with_the_figures_so_far(self):
@@ -424,7 +436,7 @@ class Trouble(unittest.TestCase):
         code, result, table = finish(bench)
         broker.end()
         self.assertEqual((code, result["unsent"]), (0, 0), table)
-        self.assertAlmostEqual(result["latency_ns"]["count"], 1000, delta=2)
+        self.assertAlmostEqual(result["latency_ns"]["count"], 1000, delta=20)
         self.assertGreater(result["latency_ns"]["max"], 500e6)
 
     def test_what_a_slow_broker_never_let_out_is_no_success(self):
