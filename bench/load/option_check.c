@@ -221,8 +221,8 @@ check_rate(struct option_parse *p)
         return option_refuse(p, "--burst makes no sense with --rate or --interval: each message has its own time");
     }
     if (o->scenario == SCENARIO_CONNSTORM && o->steady == 0 &&
-        (o->rate > 0 || option_is_given(p, "--size") || option_is_given(p, "--qos") || option_is_given(p, "--window") || option_is_given(p, "--warmup"))) {
-        return option_refuse(p, "--rate, --size, --qos, --window and --warmup need --steady: nothing is published without");
+        (o->rate > 0 || option_is_given(p, "--interval") || option_is_given(p, "--size") || option_is_given(p, "--qos") || option_is_given(p, "--window") || option_is_given(p, "--warmup"))) {
+        return option_refuse(p, "--rate, --interval, --size, --qos, --window and --warmup need --steady: nothing is published without");
     }
     return true;
 }

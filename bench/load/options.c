@@ -94,6 +94,17 @@ parse_bool(struct option_parse *p, const struct option_row *row, const char *tex
 }
 
 static bool
+has_pid(const struct options *o, pid_t pid)
+{
+    for (uint32_t i = 0; i < o->pid_count; i++) {
+        if (o->pids[i] == pid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
 parse_pids(struct option_parse *p, const char *text)
 {
     struct options *o = p->out;
@@ -105,6 +116,9 @@ parse_pids(struct option_parse *p, const char *text)
         }
         if (o->pid_count == OPTIONS_PIDS_MAX) {
             return option_refuse(p, "--pid: more than %u processes", OPTIONS_PIDS_MAX);
+        }
+        if (has_pid(o, (pid_t)pid)) {
+            return option_refuse(p, "--pid %ld is given twice", pid);
         }
         o->pids[o->pid_count++] = (pid_t)pid;
         if (*end == '\0') {

@@ -179,6 +179,8 @@ what_is_wrong_is_refused_and_named(void **state)
         {"pairs --duration 0", "--duration"},
         {"pairs --pid 0", "--pid"},
         {"pairs --pid 12,", "--pid"},
+        {"pairs --pid 12,13 --pid 12", "--pid 12 is given twice"},
+        {"connstorm --interval 1s", "--interval"},
         {"pairs --raw=yes", "--raw"},
         {"pairs --raw --qos 1", "--qos"},
         {"pairs --raw --version 5", "--version"},
