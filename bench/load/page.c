@@ -13,14 +13,15 @@ __asm__(".section .rodata\n"
         ".byte 0\n"
         ".previous\n");
 
-/* Inside a script the data must not end it: "</" becomes "<\/", which JSON reads the same. */
+/* Inside a script the data must not end it, nor open a comment that hides its end: JSON reads "\u003c" as "<". */
 static void
 write_script_data(const char *json, FILE *out)
 {
     for (const char *at = json; *at != '\0'; at++) {
-        fputc(*at, out);
-        if (at[0] == '<' && at[1] == '/') {
-            fputc('\\', out);
+        if (*at == '<') {
+            fputs("\\u003c", out);
+        } else {
+            fputc(*at, out);
         }
     }
 }

@@ -28,11 +28,11 @@ data_takes_the_markers_place_and_cannot_end_the_script(void **state)
     FILE *out = open_memstream(&page, &size);
 
     (void)state;
-    page_write("{\"a\":\"</script>\"}", out);
+    page_write("{\"a\":\"</script><!--\"}", out);
     assert_int_equal(fclose(out), 0);
-    assert_non_null(strstr(page, "{\"a\":\"<\\/script>\"}"));
+    assert_non_null(strstr(page, "{\"a\":\"\\u003c/script>\\u003c!--\"}"));
     assert_null(strstr(page, PAGE_MARKER));
-    assert_int_equal(size, strlen(page_template) - strlen(PAGE_MARKER) + strlen("{\"a\":\"<\\/script>\"}"));
+    assert_int_equal(size, strlen(page_template) - strlen(PAGE_MARKER) + strlen("{\"a\":\"\\u003c/script>\\u003c!--\"}"));
     free(page);
 }
 
