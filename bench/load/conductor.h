@@ -32,7 +32,7 @@ struct conductor {
 void conductor_interrupt(void);
 bool conductor_is_interrupted(void);
 
-/* Looks at everything after `pause_ns`, or at `until_ns` if that is earlier; returns the time. */
+/* Looks at everything after a pause of milliseconds, or at `until_ns` if that is earlier; returns the time. */
 uint64_t conductor_look(struct conductor *c, uint64_t until_ns);
 
 /* Has everybody take an order. */

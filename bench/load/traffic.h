@@ -18,7 +18,7 @@
  *       in the mail. For groups: sequence * groups - seen - receipts in the mail.
  *   T2  publisher.outstanding <= share * fan, where there is a window.
  *
- * Threads  one each; of another worker's publishers only `sequence` and `worker` are read. Memory  owns streams and its publishers' stencils.
+ * Threads  one each; of another worker's publishers only `sequence`, `worker` and `number` are read. Memory  owns streams and its publishers' stencils.
  */
 #ifndef TIDEWIRE_BENCH_LOAD_TRAFFIC_H
 #define TIDEWIRE_BENCH_LOAD_TRAFFIC_H
