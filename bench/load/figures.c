@@ -5,6 +5,13 @@
 const double figures_quantiles[FIGURES_QUANTILES] = {0.5, 0.9, 0.99, 0.999, 0.9999};
 const char *const figures_quantile_names[FIGURES_QUANTILES] = {"p50", "p90", "p99", "p999", "p9999"};
 
+/* Not beside the steady pairs of a storm, and not with the messages of a task: those would be divided by connections that they are not of. */
+static bool
+holds_connections_only(const struct options *o)
+{
+    return o->steady == 0 && o->scenario != SCENARIO_RETAINED && o->scenario != SCENARIO_OFFLINE;
+}
+
 static void
 compute_connecting(const struct result *r, struct figures *f)
 {
@@ -19,7 +26,8 @@ compute_connecting(const struct result *r, struct figures *f)
     if (r->has_connect_cpu) {
         f->connect_cpu_ns = (double)r->connect_cpu_ns / (double)r->connections_up;
     }
-    if (end->has_broker && end->broker_rss_bytes > r->before.broker_rss_bytes) {
+    f->has_memory_per_connection = end->has_broker && holds_connections_only(r->options);
+    if (f->has_memory_per_connection && end->broker_rss_bytes > r->before.broker_rss_bytes) {
         f->rss_per_connection = (double)(end->broker_rss_bytes - r->before.broker_rss_bytes) / (double)r->connections_up;
     }
 }

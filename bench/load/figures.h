@@ -19,6 +19,7 @@ struct figures {
     double cpu_wait_share, load_wait_share; /* of the time: ready to run, and somebody else had the core */
     double connects_per_s, connect_cpu_ns;
     double rss_per_connection;
+    bool has_memory_per_connection; /* what the broker holds is connections and little else */
     bool has_memory;
     uint64_t rss_bytes;
 };

@@ -186,7 +186,7 @@ write_connections(const struct result *r, const struct figures *f, FILE *out)
     json_number(out, "cpu_ns_per_connect", r->has_connect_cpu && some && alone, f->connect_cpu_ns);
     json_number(out, "rss_bytes", f->has_memory, (double)f->rss_bytes);
     json_number(out, "rss_bytes_before", r->before.has_broker, (double)r->before.broker_rss_bytes);
-    json_number(out, "rss_per_connection", f->has_memory && some, f->rss_per_connection);
+    json_number(out, "rss_per_connection", f->has_memory_per_connection, f->rss_per_connection);
     fprintf(out, ",\"connect\":{\"count\":%u", r->connections_up);
     json_number(out, "per_s", some, f->connects_per_s);
     write_delays("latency_ns", &r->connecting, out);

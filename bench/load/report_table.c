@@ -132,8 +132,11 @@ print_connections(const struct result *r, const struct figures *f, FILE *out)
     fputc('\n', out);
     print_delays("connecting, us", "connections", &r->connecting, out);
     if (f->has_memory) {
-        fprintf(out, "  %-16s %.1f MB resident, %.0f bytes per connection (%.1f MB before)\n", "broker memory", (double)f->rss_bytes / 1e6,
-            f->rss_per_connection, (double)r->before.broker_rss_bytes / 1e6);
+        fprintf(out, "  %-16s %.1f MB resident", "broker memory", (double)f->rss_bytes / 1e6);
+        if (f->has_memory_per_connection) {
+            fprintf(out, ", %.0f bytes per connection", f->rss_per_connection);
+        }
+        fprintf(out, " (%.1f MB before)\n", (double)r->before.broker_rss_bytes / 1e6);
     }
 }
 
