@@ -11,16 +11,26 @@
 
 /* ------------------------------------------------------------------------------------------------------------ question */
 
+/* A password is not for who reads the report: it points into a word here, which ends with it. */
+static void
+write_word(const char *word, const char *password, FILE *out)
+{
+    for (const char *at = word; *at != '\0'; at++) {
+        if (at == password) {
+            fprintf(out, "***");
+            return;
+        }
+        fprintf(out, *at == '"' || *at == '\\' ? "\\%c" : (unsigned char)*at < 0x20 ? "\\u%04x" : "%c", *at);
+    }
+}
+
 static void
 write_command(const struct options *o, FILE *out)
 {
     fprintf(out, ",\"command\":\"");
     for (int i = 0; i < o->argc; i++) {
-        const char *word = i == 0 ? "tidewire-bench" : o->argv[i];
         fprintf(out, i == 0 ? "" : " ");
-        for (const char *at = word; *at != '\0'; at++) {
-            fprintf(out, *at == '"' || *at == '\\' ? "\\%c" : (unsigned char)*at < 0x20 ? "\\u%04x" : "%c", *at);
-        }
+        write_word(i == 0 ? "tidewire-bench" : o->argv[i], o->password, out);
     }
     fprintf(out, "\"");
 }

@@ -350,6 +350,17 @@ class WithBroker(unittest.TestCase):
         self.assertEqual(percentiles, sorted(percentiles))
         self.assertEqual(result["command"].split()[:3], ["tidewire-bench", "pairs", "--count"])
 
+    def test_a_password_is_not_in_the_report(self):
+        for login in (["--password", "secret7"], ["-P", "secret7"], ["--password=secret7"]):
+            result = self.bench("idle --count 1 --user u --warmup 0 --duration 20ms", *login)
+            self.assertNotIn("secret7", json.dumps(result))
+            self.assertIn("***", result["command"])
+
+    def test_memory_is_divided_by_connections_only_where_there_are_only_connections(self):
+        self.assertIsNotNone(self.bench("idle --count 100 --warmup 0 --duration 20ms")["rss_per_connection"])
+        for line in ("connstorm --count 20 --steady 1 --warmup 0", "retained --count 2 --messages 100", "offline --count 2 --messages 10"):
+            self.assertIsNone(self.bench(line)["rss_per_connection"], line)
+
     def test_the_page_carries_the_data(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "page.html")
