@@ -137,6 +137,13 @@ struct board {
 };
 
 /* NULL without memory or descriptors (errno says which). */
+/* Things are dealt out in turn, number i to part i mod parts: how many of `all` one part gets. */
+static inline uint32_t
+board_count_dealt(uint32_t all, uint32_t parts, uint32_t part)
+{
+    return all / parts + (part < all % parts ? 1 : 0);
+}
+
 struct board *board_open(uint32_t workers, uint32_t publishers) __attribute__((warn_unused_result));
 
 /* Puts up an order and wakes everybody. B1 is the caller's: board_is_taken() first. */

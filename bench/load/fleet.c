@@ -111,23 +111,17 @@ static const struct client_events events = {
 
 /* -------------------------------------------------------------------------------------------------------------- set-up */
 
-static uint32_t
-count_own(uint32_t all, const struct board *b, uint32_t worker)
-{
-    return all / b->worker_count + (worker < all % b->worker_count ? 1 : 0);
-}
-
 uint32_t
 fleet_count_publishers(const struct options *o, const struct board *b, uint32_t worker)
 {
-    return count_own(scenario_count_publishers(o), b, worker);
+    return board_count_dealt(scenario_count_publishers(o), b->worker_count, worker);
 }
 
 uint32_t
 fleet_count_clients(const struct options *o, const struct board *b, uint32_t worker)
 {
-    return count_own(scenario_count_subscribers(o), b, worker) + fleet_count_publishers(o, b, worker) +
-        count_own(scenario_count_idle(o), b, worker);
+    return board_count_dealt(scenario_count_subscribers(o), b->worker_count, worker) + fleet_count_publishers(o, b, worker) +
+        board_count_dealt(scenario_count_idle(o), b->worker_count, worker);
 }
 
 static void
@@ -169,7 +163,7 @@ fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traf
         .to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port), .sin_addr.s_addr = htonl(o->address)},
         .plain_publishers = plain_publishers,
     };
-    f->first_publisher = count_own(scenario_count_subscribers(o), b, t->worker);
+    f->first_publisher = board_count_dealt(scenario_count_subscribers(o), b->worker_count, t->worker);
     f->first_idle = f->first_publisher + fleet_count_publishers(o, b, t->worker);
     f->order.cursor = f->count; /* no order yet */
     f->clients = calloc(f->count + 1u, sizeof *f->clients);

@@ -114,13 +114,12 @@ open_inflight(struct client *c, const struct connack *ack)
     const struct options *o = c->shared->options;
     uint64_t quota = o->inflight;
     uint64_t share = scenario_get_share(o);
-    bool has_window = o->scenario != SCENARIO_PUB && o->scenario != SCENARIO_RETAINED && o->scenario != SCENARIO_OFFLINE;
 
     if (get_version(c) == MQTT_VERSION_5 && properties_has(&ack->properties, PROPERTY_RECEIVE_MAXIMUM) &&
         ack->properties.receive_maximum < quota) {
         quota = ack->properties.receive_maximum;
     }
-    if (has_window && share < quota) {
+    if (scenario_has_window(o) && share < quota) {
         quota = share;
     }
     inflight_fini(&c->inflight);

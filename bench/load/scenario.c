@@ -54,6 +54,12 @@ scenario_get_fan(const struct options *o)
     return 1;
 }
 
+bool
+scenario_has_window(const struct options *o)
+{
+    return o->scenario != SCENARIO_PUB && o->scenario != SCENARIO_RETAINED && o->scenario != SCENARIO_OFFLINE;
+}
+
 uint64_t
 scenario_get_share(const struct options *o)
 {

@@ -54,6 +54,9 @@ uint32_t scenario_count_idle(const struct options *o);
 /* Deliveries that follow from one publish. */
 uint32_t scenario_get_fan(const struct options *o);
 
+/* Whether publishers send against the window; the others end by number or by what their sockets take. */
+bool scenario_has_window(const struct options *o);
+
 /* Each publisher's part of the window, in messages it publishes. */
 uint64_t scenario_get_share(const struct options *o);
 

@@ -7,12 +7,6 @@
 
 /* -------------------------------------------------------------------------------------------------------------- set-up */
 
-static uint32_t
-count_own(uint32_t all, uint32_t workers, uint32_t worker)
-{
-    return all / workers + (worker < all % workers ? 1 : 0);
-}
-
 struct publisher *
 traffic_get_own(const struct traffic *t, uint32_t local)
 {
@@ -30,7 +24,7 @@ limit_of(const struct traffic *t, uint32_t number)
     if (o->scenario == SCENARIO_OFFLINE) {
         return o->messages;
     }
-    return count_own((uint32_t)o->messages, t->board->publisher_count, number);
+    return board_count_dealt((uint32_t)o->messages, t->board->publisher_count, number);
 }
 
 static bool
@@ -71,9 +65,8 @@ static void
 init_bounds(struct traffic *t)
 {
     const struct options *o = t->options;
-    bool windowless = o->scenario == SCENARIO_PUB || o->scenario == SCENARIO_RETAINED || o->scenario == SCENARIO_OFFLINE;
 
-    t->outstanding_max = windowless ? UINT64_MAX : scenario_get_share(o) * t->fan;
+    t->outstanding_max = scenario_has_window(o) ? scenario_get_share(o) * t->fan : UINT64_MAX;
     t->paced_by_socket = o->scenario == SCENARIO_PUB && o->qos == 0 && o->rate == 0;
     t->segment_min = t->fan * (o->qos == 0 && o->messages == 0 ? o->burst : 1);
     t->expected = o->scenario == SCENARIO_RETAINED || o->scenario == SCENARIO_OFFLINE ? o->messages : 0;
@@ -89,8 +82,8 @@ traffic_init(struct traffic *t, const struct options *o, struct board *b, uint32
     *t = (struct traffic){.options = o, .scenario = s, .board = b, .worker = worker, .judge = s->judge, .fan = scenario_get_fan(o)};
     t->desk = &b->desks[worker];
     t->counts = t->desk->counts;
-    t->own_count = count_own(b->publisher_count, b->worker_count, worker);
-    t->subscriber_count = count_own(scenario_count_subscribers(o), b->worker_count, worker);
+    t->own_count = board_count_dealt(b->publisher_count, b->worker_count, worker);
+    t->subscriber_count = board_count_dealt(scenario_count_subscribers(o), b->worker_count, worker);
     init_bounds(t);
     if (!mail_init(&t->mail, b, worker) || !init_streams(t)) {
         return false;
