@@ -6,34 +6,22 @@
 #include <xxhash.h>
 
 static void
-charge(struct budget_account *account, struct aliases *aliases, uint64_t bytes)
+charge(struct budget_account *account, struct connection_extra *extra, uint64_t bytes)
 {
-    aliases->bytes += bytes;
+    extra->alias_bytes += bytes;
     budget_charge(account, bytes);
-}
-
-static struct aliases *
-need_aliases(struct budget_account *account, struct connection *c)
-{
-    if (c->aliases == NULL) {
-        c->aliases = calloc(1, sizeof *c->aliases);
-        if (c->aliases != NULL) {
-            charge(account, c->aliases, sizeof *c->aliases);
-        }
-    }
-    return c->aliases;
 }
 
 /* One of the two tables, made if need be. NULL when out of memory. */
 static struct alias_table *
-need_table(struct budget_account *account, struct aliases *aliases, struct alias_table **table, uint16_t count)
+need_table(struct budget_account *account, struct connection_extra *extra, struct alias_table **table, uint16_t count)
 {
     if (*table == NULL) {
         size_t bytes = sizeof **table + count * sizeof (*table)->aliases[0];
         *table = calloc(1, bytes);
         if (*table != NULL) {
             (*table)->count = count;
-            charge(account, aliases, bytes);
+            charge(account, extra, bytes);
         }
     }
     return *table;
@@ -51,17 +39,18 @@ free_table(struct alias_table *table)
 void
 alias_forget_all(struct budget_account *account, struct connection *c)
 {
-    if (c->aliases != NULL) {
-        budget_refund(account, c->aliases->bytes);
-        free_table(c->aliases->in);
-        free_table(c->aliases->out);
-        free(c->aliases);
-        c->aliases = NULL;
+    struct connection_extra *extra = c->extra;
+    if (extra != NULL) {
+        budget_refund(account, extra->alias_bytes);
+        free_table(extra->alias_in);
+        free_table(extra->alias_out);
+        extra->alias_in = extra->alias_out = NULL;
+        extra->alias_bytes = 0;
     }
 }
 
 static bool
-set_alias(struct budget_account *account, struct aliases *aliases, struct alias *alias, struct bytes topic)
+set_alias(struct budget_account *account, struct connection_extra *extra, struct alias *alias, struct bytes topic)
 {
     uint8_t *copy = realloc(alias->topic, topic.size);
     if (copy == NULL) {
@@ -70,9 +59,9 @@ set_alias(struct budget_account *account, struct aliases *aliases, struct alias 
     memcpy(copy, topic.data, topic.size);
     alias->topic = copy;
     budget_refund(account, alias->size);
-    aliases->bytes -= alias->size;
+    extra->alias_bytes -= alias->size;
     alias->size = (uint16_t)topic.size;
-    charge(account, aliases, topic.size);
+    charge(account, extra, topic.size);
     return true;
 }
 
@@ -82,14 +71,14 @@ alias_resolve(struct budget_account *account, struct connection *c, uint16_t ali
     if (alias == 0 || alias > alias_max) {
         return REASON_TOPIC_ALIAS_INVALID;
     }
-    struct aliases *aliases = need_aliases(account, c);
-    struct alias_table *table = aliases != NULL ? need_table(account, aliases, &aliases->in, alias_max) : NULL;
+    struct connection_extra *extra = connection_need_extra(account, c);
+    struct alias_table *table = extra != NULL ? need_table(account, extra, &extra->alias_in, alias_max) : NULL;
     if (table == NULL || alias > table->count) {
         return REASON_TOPIC_ALIAS_INVALID;
     }
     struct alias *known = &table->aliases[alias - 1];
     if (topic->size > 0) {
-        return set_alias(account, aliases, known, *topic) ? REASON_SUCCESS : REASON_QUOTA_EXCEEDED;
+        return set_alias(account, extra, known, *topic) ? REASON_SUCCESS : REASON_QUOTA_EXCEEDED;
     }
     if (known->topic == NULL) {
         return REASON_PROTOCOL_ERROR;
@@ -103,8 +92,8 @@ alias_choose(struct budget_account *account, struct connection *c, struct bytes 
 {
     *alias = 0;
     *omit = false;
-    struct aliases *aliases = need_aliases(account, c);
-    const struct alias_table *table = aliases != NULL ? need_table(account, aliases, &aliases->out, c->alias_max_out) : NULL;
+    struct connection_extra *extra = connection_need_extra(account, c);
+    const struct alias_table *table = extra != NULL ? need_table(account, extra, &extra->alias_out, c->alias_max_out) : NULL;
     if (table == NULL) {
         return;
     }
@@ -126,7 +115,7 @@ alias_choose(struct budget_account *account, struct connection *c, struct bytes 
 void
 alias_remember(struct budget_account *account, struct connection *c, struct bytes topic, uint16_t alias)
 {
-    struct alias *known = &c->aliases->out->aliases[alias - 1];
+    struct alias *known = &c->extra->alias_out->aliases[alias - 1];
     known->hash = (uint32_t)XXH3_64bits(topic.data, topic.size);
-    set_alias(account, c->aliases, known, topic); /* without memory it stays free: the next message sets it anew */
+    set_alias(account, c->extra, known, topic); /* without memory it stays free: the next message sets it anew */
 }

@@ -5,6 +5,7 @@
 #include "engine/net/alias.h"
 #include "engine/protocol/input.h"
 #include "engine/session/session.h"
+#include "engine/transport/transport.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -43,29 +44,49 @@ remember_peer(struct peer_address *peer, const struct sockaddr_storage *address)
     }
 }
 
-/* Without memory for it an IPv6 peer stays unknown, which only the log says. */
-static void
-keep_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
+struct connection_extra *
+connection_need_extra(struct budget_account *account, struct connection *c)
 {
-    c->peer_port = peer->port;
-    c->peer_is_v6 = peer->family == AF_INET6;
-    if (c->peer_is_v6) {
-        c->peer.v6 = malloc(sizeof peer->bytes);
-        c->peer_is_v6 = c->peer.v6 != NULL;
-        budget_charge(shard->account, c->peer_is_v6 ? sizeof peer->bytes : 0);
+    if (c->extra == NULL) {
+        c->extra = calloc(1, sizeof *c->extra);
+        budget_charge(account, c->extra != NULL ? sizeof *c->extra : 0);
     }
-    c->peer_known = peer->family == AF_INET || c->peer_is_v6;
-    if (c->peer_known) {
-        memcpy(c->peer_is_v6 ? c->peer.v6 : c->peer.v4, peer->bytes, c->peer_is_v6 ? sizeof peer->bytes : sizeof c->peer.v4);
+    return c->extra;
+}
+
+/* What is in it has been given up or moved. */
+static void
+forget_extra(struct shard *shard, struct connection *c)
+{
+    if (c->extra != NULL) {
+        assert(c->extra->transport == NULL && c->extra->alias_bytes == 0);
+        budget_refund(shard->account, sizeof *c->extra);
+        free(c->extra);
+        c->extra = NULL;
     }
 }
 
-static struct peer_address
-peer_of(const struct connection *c)
+void
+connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
+{
+    c->peer_port = peer->port;
+    c->peer_is_v6 = peer->family == AF_INET6 && connection_need_extra(shard->account, c) != NULL;
+    c->peer_known = peer->family == AF_INET || c->peer_is_v6;
+    if (c->peer_is_v6) {
+        memcpy(c->extra->peer_v6, peer->bytes, sizeof c->extra->peer_v6);
+    } else if (c->peer_known) {
+        memcpy(c->peer_v4, peer->bytes, sizeof c->peer_v4);
+    }
+}
+
+struct peer_address
+connection_peer(const struct connection *c)
 {
     struct peer_address peer = {.port = c->peer_port, .family = !c->peer_known ? 0 : c->peer_is_v6 ? AF_INET6 : AF_INET};
-    if (c->peer_known) {
-        memcpy(peer.bytes, c->peer_is_v6 ? c->peer.v6 : c->peer.v4, c->peer_is_v6 ? sizeof peer.bytes : sizeof c->peer.v4);
+    if (c->peer_is_v6) {
+        memcpy(peer.bytes, c->extra->peer_v6, sizeof peer.bytes);
+    } else if (c->peer_known) {
+        memcpy(peer.bytes, c->peer_v4, sizeof c->peer_v4);
     }
     return peer;
 }
@@ -75,7 +96,7 @@ connection_peer_text(const struct connection *c)
 {
     static _Thread_local char text[INET6_ADDRSTRLEN + 8];
     char address[INET6_ADDRSTRLEN] = "unknown";
-    struct peer_address peer = peer_of(c);
+    struct peer_address peer = connection_peer(c);
     if (peer.family != 0) {
         inet_ntop(peer.family, peer.bytes, address, sizeof address);
     }
@@ -105,10 +126,7 @@ make_connection(struct shard *shard, io_socket socket, uint8_t listener)
 static void
 forget_connection(struct shard *shard, struct connection *c)
 {
-    if (c->peer_is_v6) {
-        free(c->peer.v6);
-        budget_refund(shard->account, sizeof((struct peer_address *)NULL)->bytes);
-    }
+    forget_extra(shard, c);
     c->state = CONNECTION_NONE;
     slab_give(&shard->connections, c);
     stats_sub(&shard->stats.sockets, 1);
@@ -172,24 +190,44 @@ connection_accepted(struct shard *shard, const struct io_event *event)
         io_close(shard->io, event->socket);
         return;
     }
-    keep_peer(shard, c, &peer);
+    connection_set_peer(shard, c, &peer);
+    if (!transport_open(shard, c)) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        connection_drop(shard, c, false);
+        return;
+    }
     timer_arm(&shard->wheel, &c->timer, shard->now_ms + shard->config->connect_timeout_s * 1000ull);
     receive_connect(shard, c);
 }
 
 void
-connection_move(struct shard *shard, struct connection **cp, unsigned home)
+connection_move(struct connection *c, unsigned home)
 {
-    struct connection *c = *cp;
-    assert(c->state == CONNECTION_NEW && c->out_first == NULL);
-    *cp = NULL;
+    assert(c->state == CONNECTION_NEW && c->out_first == NULL && home < BROKER_SHARDS_MAX);
+    c->state = CONNECTION_MOVING;
+    c->home = (uint8_t)home;
+}
+
+void
+connection_move_when_quiet(struct shard *shard, struct connection *c)
+{
+    assert(c->state == CONNECTION_MOVING && c->out_first == NULL);
+    if (c->out_under_way > 0 || c->dirty) {
+        return; /* the end of a handshake: connection_sent() comes back */
+    }
 
     struct handover *h = malloc(sizeof *h + c->partial_used);
     if (h == NULL) {
         connection_drop(shard, c, false);
         return;
     }
-    h->peer = peer_of(c);
+    h->peer = connection_peer(c);
+    h->extra = c->extra;
+    if (h->extra != NULL) {
+        budget_refund(shard->account, sizeof *h->extra + transport_bytes(h->extra->transport));
+        c->extra = NULL;
+        c->peer_is_v6 = false;
+    }
     h->listener = c->listener;
     h->deadline_ms = c->timer.due_ms;
     h->size = c->partial_used;
@@ -197,10 +235,23 @@ connection_move(struct shard *shard, struct connection **cp, unsigned home)
     /* Pairs with connection_arrived() on the other shard: the pointer travels through the kernel. */
     atomic_store_explicit(&h->ready, 1, memory_order_release);
 
-    io_move(shard->io, c->socket, home, (uint64_t)(uintptr_t)h);
+    io_move(shard->io, c->socket, c->home, (uint64_t)(uintptr_t)h);
     timer_disarm(&shard->wheel, &c->timer);
     stop_input(shard, c);
     forget_connection(shard, c);
+}
+
+/* Nobody takes over what has moved. */
+static void
+forget_handover(struct shard *shard, struct handover *h)
+{
+    if (h->extra != NULL) {
+        budget_charge(shard->account, transport_bytes(h->extra->transport));
+        transport_close(shard, &h->extra->transport);
+        free(h->extra);
+    }
+    unadmit(shard, h->listener);
+    free(h);
 }
 
 void
@@ -214,19 +265,21 @@ connection_arrived(struct shard *shard, const struct io_event *event)
     if (event->type == IO_MOVE_FAILED) {
         stats_add(&shard->stats.drops[DROP_ACCEPT_FAILED], 1);
         log_peer(CONFIG_LOG_WARNING, DROP_ACCEPT_FAILED, "Connection lost: its home shard has no free socket slot.");
-        unadmit(shard, h->listener);
-        free(h);
+        forget_handover(shard, h);
         return;
     }
     struct connection *c = shard->stopping ? NULL : make_connection(shard, event->socket, h->listener);
     if (c == NULL) {
-        unadmit(shard, h->listener);
         io_set_token(shard->io, event->socket, 0);
         io_close(shard->io, event->socket);
-        free(h);
+        forget_handover(shard, h);
         return;
     }
-    keep_peer(shard, c, &h->peer);
+    c->extra = h->extra;
+    if (c->extra != NULL) {
+        budget_charge(shard->account, sizeof *c->extra + transport_bytes(c->extra->transport));
+    }
+    connection_set_peer(shard, c, &h->peer);
     timer_arm(&shard->wheel, &c->timer, h->deadline_ms);
     input_bytes(shard, c, bytes_of(h->bytes, h->size));
     free(h);
@@ -240,8 +293,8 @@ connection_received(struct shard *shard, struct connection *c, const struct io_e
     if (event->result <= 0) {
         c->peer_ended = true;
         c->receiving = false;
-        if (c->held && event->result == 0) {
-            return; /* it has said more than we have looked at: input_bytes() ends it when that is done */
+        if ((c->held || c->waiting) && c->state == CONNECTION_CONNECTED && event->result == 0) {
+            return; /* it has said more than we have looked at: input_go_on() ends it when that is done */
         }
         if (c->state == CONNECTION_CLOSING) {
             c->state = CONNECTION_CLOSED;
@@ -262,7 +315,32 @@ connection_received(struct shard *shard, struct connection *c, const struct io_e
     }
     stats_add(&shard->stats.bytes_received, (uint64_t)event->result);
     c->last_received_ms = (uint32_t)shard->now_ms;
-    input_bytes(shard, c, bytes_of(event->data, (uint32_t)event->result));
+    struct bytes data = bytes_of(event->data, (uint32_t)event->result);
+    if (connection_transport(c) != NULL) {
+        transport_received(shard, c, data);
+    } else {
+        input_bytes(shard, c, data);
+    }
+}
+
+void
+connection_wait(struct shard *shard, struct connection *c)
+{
+    assert(!c->waiting && (c->state == CONNECTION_NEW || c->state == CONNECTION_CONNECTED));
+    c->waiting = true;
+    if (c->receiving) {
+        c->receiving = false;
+        io_receive_stop(shard->io, c->socket);
+    }
+}
+
+void
+connection_answered(struct shard *shard, struct connection *c)
+{
+    assert(c->waiting);
+    c->waiting = false;
+    c->last_received_ms = (uint32_t)shard->now_ms; /* it was silent because of us */
+    input_bytes(shard, c, bytes_of(NULL, 0));
 }
 
 bool
@@ -363,8 +441,8 @@ connection_resume_held(struct shard *shard)
 
 static const uint32_t chunk_sizes[CHUNK_CLASSES] = {512 - sizeof(struct chunk), 4096 - sizeof(struct chunk), 65536 - sizeof(struct chunk)};
 
-static void
-mark_dirty(struct shard *shard, struct connection *c)
+void
+connection_mark_dirty(struct shard *shard, struct connection *c)
 {
     if (!c->dirty) {
         c->dirty = true;
@@ -406,7 +484,7 @@ connection_append(struct shard *shard, struct connection *c, uint32_t size)
     chunk->used += size;
     c->out_bytes += size;
     stats_add(&shard->stats.packets_sent, 1);
-    mark_dirty(shard, c);
+    connection_mark_dirty(shard, c);
     return at;
 }
 
@@ -457,9 +535,34 @@ merge_chunks(struct shard *shard, struct connection *c)
     c->out_first = merged;
 }
 
+struct bytes
+connection_output(const struct connection *c)
+{
+    const struct chunk *chunk = c->out_first;
+    return chunk != NULL ? bytes_of(chunk->bytes + chunk->sent, chunk->used - chunk->sent) : bytes_of(NULL, 0);
+}
+
+void
+connection_output_taken(struct shard *shard, struct connection *c, uint32_t size)
+{
+    struct chunk *chunk = c->out_first;
+    assert(size <= chunk->used - chunk->sent);
+    chunk->sent += size;
+    if (chunk->sent == chunk->used) {
+        if (chunk->next == NULL && c->chunk_hint > 0 && chunk->sent < chunk_sizes[c->chunk_hint - 1] / 2) {
+            c->chunk_hint--;
+        }
+        drop_first_chunk(shard, c);
+    }
+}
+
 static void
 start_send(struct shard *shard, struct connection *c)
 {
+    if (connection_transport(c) != NULL) {
+        transport_flush(shard, c);
+        return;
+    }
     if (c->out_under_way == 0 && c->out_first != NULL && c->out_first->next != NULL && c->out_first->used < MERGE_BYTES_MAX / 2) {
         merge_chunks(shard, c);
     }
@@ -478,6 +581,9 @@ connection_flush_dirty(struct shard *shard)
         shard->dirty = c->dirty_next;
         c->dirty = false;
         start_send(shard, c);
+        if (c->state == CONNECTION_MOVING) {
+            connection_move_when_quiet(shard, c);
+        }
     }
 }
 
@@ -485,6 +591,9 @@ connection_flush_dirty(struct shard *shard)
 static void
 finish_closing(struct shard *shard, struct connection *c)
 {
+    if (connection_transport(c) != NULL && !transport_finish(shard, c)) {
+        return; /* it has a last word, which is on its way */
+    }
     if (c->peer_ended) {
         c->state = CONNECTION_CLOSED;
         timer_disarm(&shard->wheel, &c->timer);
@@ -511,21 +620,22 @@ connection_sent(struct shard *shard, struct connection *c, int32_t result)
         return;
     }
     stats_add(&shard->stats.bytes_sent, size);
-    c->out_bytes -= size;
-    struct chunk *first = c->out_first;
-    first->sent += size;
-    if (first->sent == first->used) {
-        if (first->next == NULL && c->chunk_hint > 0 && first->sent < chunk_sizes[c->chunk_hint - 1] / 2) {
-            c->chunk_hint--;
-        }
-        drop_first_chunk(shard, c);
+    bool more = false;
+    if (connection_transport(c) != NULL) {
+        c->out_bytes -= transport_sent(shard, c, &more);
+    } else {
+        c->out_bytes -= size;
+        connection_output_taken(shard, c, size);
     }
     if (c->held) {
         shard->held_may_go = true;
         c->last_received_ms = (uint32_t)shard->now_ms; /* it cannot say that it lives while we do not read, but it takes what we send */
     }
-    if (c->out_first != NULL) {
-        mark_dirty(shard, c);
+    if (c->out_first != NULL || more) {
+        connection_mark_dirty(shard, c);
+    } else if (c->state == CONNECTION_MOVING) {
+        connection_move_when_quiet(shard, c);
+        return;
     } else if (c->state == CONNECTION_CLOSING) {
         finish_closing(shard, c);
     }
@@ -620,7 +730,7 @@ connection_close(struct shard *shard, struct connection *c, uint8_t reason, cons
         io_receive(shard->io, c->socket);
     }
     detach_session(shard, c, true);
-    if (c->out_first == NULL) {
+    if (c->out_first == NULL && c->out_under_way == 0) {
         finish_closing(shard, c);
     }
 }
@@ -640,6 +750,9 @@ connection_closed(struct shard *shard, struct connection *c)
         *at = c->dirty_next;
     }
     alias_forget_all(shard->account, c);
+    if (connection_transport(c) != NULL) {
+        transport_close(shard, &c->extra->transport);
+    }
     unadmit(shard, c->listener);
     forget_connection(shard, c);
 }
@@ -652,7 +765,7 @@ connection_timer(struct shard *shard, struct connection *c)
         io_close(shard->io, c->socket);
         return;
     }
-    if (c->state == CONNECTION_NEW) {
+    if (c->state != CONNECTION_CONNECTED) {
         stats_add(&shard->stats.drops[DROP_CONNECT_TIMEOUT], 1);
         log_peer(CONFIG_LOG_NOTICE, DROP_CONNECT_TIMEOUT, "Connection from %s closed: no complete CONNECT in time.", connection_peer_text(c));
         connection_drop(shard, c, false);
@@ -661,7 +774,7 @@ connection_timer(struct shard *shard, struct connection *c)
     /* Lazy keep-alive: packets only note the time. MQTT5 [MQTT-3.1.2-22]. Held by congestion it is silent because of us. */
     uint32_t silent_ms = (uint32_t)shard->now_ms - c->last_received_ms; /* 27 hours at most, so the half of a clock will do */
     uint32_t silence_max_ms = connection_silence_ms(c);
-    bool excused = c->held && shard->congested;
+    bool excused = (c->held && shard->congested) || c->waiting;
     if (silent_ms < silence_max_ms || excused) {
         timer_arm(&shard->wheel, &c->timer, shard->now_ms + silence_max_ms - (excused ? 0 : silent_ms));
         return;

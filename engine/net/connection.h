@@ -2,7 +2,8 @@
  * connection: one socket from accept to close: bytes in, packets out, keep-alive.
  *
  *   state         enters by                        leaves by
- *   NEW           connection_accepted, _arrived    a whole CONNECT: handed to its home shard, or CONNECTED; deadline: CLOSING
+ *   NEW           connection_accepted, _arrived    a whole CONNECT: MOVING or CONNECTED; deadline: CLOSED
+ *   MOVING        connection_move                  the end of input_go_on(): handed to its home shard, NEW there
  *   CONNECTED     protocol/connect.c               connection_close
  *   CLOSING       connection_close                 output sent, then end of stream shown; peer's end or a short timer: CLOSED
  *   CLOSED        io_close asked for               IO_CLOSED: freed
@@ -11,7 +12,9 @@
  *   K1  `session` is set exactly in CONNECTED; then session->connection is this one.
  *   K2  in CLOSING and CLOSED nothing that arrives is looked at.
  *   K3  `partial` holds the bytes that arrived and were not yet parsed; it is empty or the connection waits for more bytes or is held.
- *   K4  output leaves in order; the first chunk is the one under way; out_bytes is what was appended and not yet sent, below 4 GiB.
+ *   K4  output leaves in order; the first chunk is the one under way (with a transport: its own buffer is); out_bytes is what was appended and not yet
+ *       sent, below 4 GiB.
+ *   K5  `waiting`: the packet at the start of `partial` waits for an answer from elsewhere, and is handled once more when that is there.
  */
 #ifndef TIDEWIRE_ENGINE_NET_CONNECTION_H
 #define TIDEWIRE_ENGINE_NET_CONNECTION_H
@@ -24,6 +27,7 @@
 enum connection_state {
     CONNECTION_NONE, /* memory in the slab: no connection */
     CONNECTION_NEW,
+    CONNECTION_MOVING,
     CONNECTION_CONNECTED,
     CONNECTION_CLOSING,
     CONNECTION_CLOSED,
@@ -46,10 +50,12 @@ struct alias_table {
     } aliases[];
 };
 
-/* Both directions; there from the first alias on. */
-struct aliases {
-    struct alias_table *in, *out;
-    uint64_t bytes;  /* of all of it: charged */
+/* What few connections have: there from the first need on, until the end. It moves along to the home shard. */
+struct connection_extra {
+    struct alias_table *alias_in, *alias_out;
+    uint64_t alias_bytes;          /* of both: charged */
+    struct transport *transport;   /* NULL: the socket's bytes are MQTT's */
+    uint8_t peer_v6[16];
 };
 
 /* Two cache lines. The first is what a packet that comes and one that goes look at. */
@@ -69,6 +75,7 @@ struct connection {
     bool linger : 1;                      /* the timer is for the end of CLOSING */
     bool peer_known : 1;
     bool peer_is_v6 : 1;
+    bool waiting : 1;                     /* K5 */
     uint16_t alias_max_out;               /* aliases that we may use */
     struct chunk *out_first;              /* NULL: no output */
     struct connection *dirty_next;
@@ -82,15 +89,13 @@ struct connection {
 
     struct timer timer;                   /* TIMER_CONNECTION */
     uint8_t *partial;
-    struct aliases *aliases;              /* NULL: none yet */
+    struct connection_extra *extra;       /* NULL: none yet; see connection_need_extra() */
     struct connection *held_next;
-    union {
-        uint8_t v4[4];
-        uint8_t *v6;                      /* 16 bytes of the heap */
-    } peer;
+    uint32_t held_since_ms;               /* low half of the shard's time */
+    uint8_t peer_v4[4];
     uint16_t peer_port;
     uint16_t keep_alive_s;                /* 0: no limit */
-    uint32_t held_since_ms;               /* low half of the shard's time */
+    uint8_t home;                         /* the shard it goes to: MOVING */
 };
 static_assert(sizeof(struct connection) == 128, "counts in bytes per connection");
 
@@ -105,6 +110,7 @@ connection_silence_ms(const struct connection *c)
 struct handover {
     _Atomic uint32_t ready;               /* release-stored when filled, acquire-loaded by the taker */
     struct peer_address peer;
+    struct connection_extra *extra;
     uint64_t deadline_ms;
     uint32_t size;
     uint8_t listener;
@@ -119,8 +125,25 @@ void connection_sent(struct shard *shard, struct connection *c, int32_t result);
 void connection_closed(struct shard *shard, struct connection *c);
 void connection_timer(struct shard *shard, struct connection *c);
 
-/* Hands the socket and all bytes received so far to `home`; the connection is gone (nulled). Only in NEW. */
-void connection_move(struct shard *shard, struct connection **c, unsigned home);
+/* NULL when out of memory. */
+struct connection_extra *connection_need_extra(struct budget_account *account, struct connection *c);
+
+/* The connection's home is another shard: it goes there, with all bytes received so far, as soon as what has arrived is decoded. Only in NEW. */
+void connection_move(struct connection *c, unsigned home);
+/* Does it as soon as nothing is being sent; then the connection is gone. */
+void connection_move_when_quiet(struct shard *shard, struct connection *c);
+
+/*
+ * The packet that is being handled cannot be answered yet (K5): it stays where it is, and nothing more is read. connection_answered() handles it again.
+ */
+void connection_wait(struct shard *shard, struct connection *c);
+void connection_answered(struct shard *shard, struct connection *c);
+
+static inline struct transport *
+connection_transport(const struct connection *c)
+{
+    return c->extra != NULL ? c->extra->transport : NULL;
+}
 
 /*
  * Ends the connection for `reason`. Tells the peer if its version can be told: DISCONNECT with the reason when CONNECTED (version 5), nothing otherwise (an error in
@@ -142,9 +165,17 @@ bool connection_must_hold(const struct shard *shard, const struct connection *c,
 uint8_t *connection_append(struct shard *shard, struct connection *c, uint32_t size);
 /* Appends an encoded packet. */
 void connection_put(struct shard *shard, struct connection *c, const void *packet, uint32_t size);
+/* For a transport: the next piece of output that was not taken yet, empty if there is none; connection_output_taken() takes so many of its bytes. */
+struct bytes connection_output(const struct connection *c);
+void connection_output_taken(struct shard *shard, struct connection *c, uint32_t size);
+/* For a transport, which has something of its own to send. */
+void connection_mark_dirty(struct shard *shard, struct connection *c);
 /* Starts a send for every dirty connection. */
 void connection_flush_dirty(struct shard *shard);
 
+/* The peer's address: the socket's, or what a proxy says of it. Without memory for it an IPv6 peer stays unknown, which only the log says. */
+struct peer_address connection_peer(const struct connection *c);
+void connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer);
 /* "127.0.0.1:1883"; borrowed until the next call of this thread. */
 const char *connection_peer_text(const struct connection *c);
 

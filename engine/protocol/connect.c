@@ -303,9 +303,8 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
 }
 
 void
-handle_connect(struct shard *shard, struct connection **cp, const struct frame *frame)
+handle_connect(struct shard *shard, struct connection *c, const struct frame *frame)
 {
-    struct connection *c = *cp;
     struct connect connect;
     const char *explain = "a CONNECT that is not allowed";
     uint8_t reason = decode_connect(frame, &connect);
@@ -326,7 +325,7 @@ handle_connect(struct shard *shard, struct connection **cp, const struct frame *
     if (connect.client_id.size > 0) {
         unsigned home = broker_shard_of(shard->broker, connect.client_id.data, connect.client_id.size);
         if (home != shard->number) {
-            connection_move(shard, cp, home);
+            connection_move(c, home);
             return;
         }
     }

@@ -33,11 +33,10 @@ handle_ping(struct shard *shard, struct connection *c, const struct frame *frame
     connection_put(shard, c, pingresp, sizeof pingresp);
 }
 
-/* One whole packet. `*cp` is nulled if the connection moved away. */
+/* One whole packet. */
 static void
-handle_frame(struct shard *shard, struct connection **cp, const struct frame *frame)
+handle_frame(struct shard *shard, struct connection *c, const struct frame *frame)
 {
-    struct connection *c = *cp;
     stats_add(&shard->stats.packets_received, 1);
 
     if (c->state == CONNECTION_NEW) {
@@ -46,8 +45,8 @@ handle_frame(struct shard *shard, struct connection **cp, const struct frame *fr
             input_refuse(shard, c, REASON_PROTOCOL_ERROR, "a packet before CONNECT");
             return;
         }
-        handle_connect(shard, cp, frame);
-        if (*cp == NULL) {
+        handle_connect(shard, c, frame);
+        if (c->state == CONNECTION_MOVING) {
             stats_sub(&shard->stats.packets_received, 1); /* its home counts it */
         }
         return;
@@ -126,7 +125,7 @@ drop_partial(struct shard *shard, struct connection *c)
 static bool
 alive(const struct connection *c)
 {
-    return c != NULL && (c->state == CONNECTION_NEW || c->state == CONNECTION_CONNECTED);
+    return c->state == CONNECTION_NEW || c->state == CONNECTION_CONNECTED;
 }
 
 static uint32_t
@@ -135,32 +134,43 @@ size_max(const struct shard *shard, const struct connection *c)
     return c->state == CONNECTION_NEW ? shard->config->max_connect_packet_size : shard->config->max_packet_size;
 }
 
+/* Packets may be handled. */
+static bool
+goes_on(const struct connection *c)
+{
+    return alive(c) && !c->held && !c->waiting;
+}
+
 /*
- * Handles whole packets at the start of `data`; returns the bytes consumed. Stops early when the connection ended, moved (nulled) or is held.
+ * Handles whole packets at the start of `data`; returns the bytes consumed. Stops early when the connection ended, is to move, is held or waits.
  */
 static uint32_t
-handle_frames(struct shard *shard, struct connection **cp, struct bytes data, uint32_t *missing)
+handle_frames(struct shard *shard, struct connection *c, struct bytes data, uint32_t *missing)
 {
     uint32_t at = 0;
     *missing = 0;
-    while (alive(*cp) && !(*cp)->held) {
+    while (goes_on(c)) {
         struct frame frame;
         struct bytes rest = bytes_of(data.data + at, data.size - at);
-        enum frame_status status = frame_read(rest, size_max(shard, *cp), &frame);
+        enum frame_status status = frame_read(rest, size_max(shard, c), &frame);
         if (status == FRAME_NEED_MORE) {
             *missing = frame.size > rest.size ? frame.size - rest.size : 1;
             break;
         }
         if (status == FRAME_MALFORMED) {
-            input_refuse(shard, *cp, frame.reason, "a malformed packet");
+            input_refuse(shard, c, frame.reason, "a malformed packet");
+            break;
+        }
+        handle_frame(shard, c, &frame);
+        if (c->waiting) {
+            stats_sub(&shard->stats.packets_received, 1); /* counted when it is handled again */
             break;
         }
         at += frame.size;
-        handle_frame(shard, cp, &frame);
         /* What only frees memory is never held back: acknowledgements empty the queues that fill it. */
         bool takes_memory = frame.type == PACKET_PUBLISH || frame.type == PACKET_SUBSCRIBE;
-        if (alive(*cp) && (*cp)->state == CONNECTION_CONNECTED && connection_must_hold(shard, *cp, takes_memory)) {
-            connection_hold(shard, *cp, takes_memory);
+        if (c->state == CONNECTION_CONNECTED && connection_must_hold(shard, c, takes_memory)) {
+            connection_hold(shard, c, takes_memory);
         }
     }
     return at;
@@ -168,15 +178,14 @@ handle_frames(struct shard *shard, struct connection **cp, struct bytes data, ui
 
 /* A packet lies in `partial` and the start of `data`: completes it there. Returns the bytes of `data` that were used. */
 static uint32_t
-feed_partial(struct shard *shard, struct connection **cp, struct bytes data)
+feed_partial(struct shard *shard, struct connection *c, struct bytes data)
 {
     uint32_t used = 0;
-    while (alive(*cp) && (*cp)->partial_used > 0 && !(*cp)->held) {
-        struct connection *c = *cp;
+    while (goes_on(c) && c->partial_used > 0) {
         uint32_t missing;
         struct bytes have = bytes_of(c->partial, c->partial_used);
-        uint32_t consumed = handle_frames(shard, cp, have, &missing);
-        if (!alive(*cp)) {
+        uint32_t consumed = handle_frames(shard, c, have, &missing);
+        if (!alive(c)) {
             return used;
         }
         if (consumed == c->partial_used) {
@@ -187,7 +196,7 @@ feed_partial(struct shard *shard, struct connection **cp, struct bytes data)
             memmove(c->partial, c->partial + consumed, c->partial_used - consumed);
             c->partial_used -= consumed;
         }
-        if (c->held || used == data.size) {
+        if (!goes_on(c) || used == data.size) {
             break;
         }
         uint32_t take = data.size - used < missing ? data.size - used : missing;
@@ -200,29 +209,45 @@ feed_partial(struct shard *shard, struct connection **cp, struct bytes data)
 }
 
 void
-input_bytes(struct shard *shard, struct connection *c, struct bytes data)
+input_feed(struct shard *shard, struct connection *c, struct bytes data)
 {
     /* Before CONNECT everything stays in `partial`: it travels to the home shard as it came. */
-    if (c->state == CONNECTION_NEW && data.size > 0) {
+    if ((c->state == CONNECTION_NEW || c->state == CONNECTION_MOVING) && data.size > 0) {
         if (!keep_partial(shard, c, data)) {
             return;
         }
         data.size = 0;
     }
-    uint32_t used = c->partial_used > 0 ? feed_partial(shard, &c, data) : 0;
-    if (alive(c) && c->partial_used == 0 && !c->held && used < data.size) {
+    uint32_t used = c->partial_used > 0 ? feed_partial(shard, c, data) : 0;
+    if (goes_on(c) && c->partial_used == 0 && used < data.size) {
         uint32_t missing;
-        used += handle_frames(shard, &c, bytes_of(data.data + used, data.size - used), &missing);
+        used += handle_frames(shard, c, bytes_of(data.data + used, data.size - used), &missing);
     }
-    if (!alive(c) || (used < data.size && !keep_partial(shard, c, bytes_of(data.data + used, data.size - used)))) {
+    if (alive(c) && used < data.size) {
+        keep_partial(shard, c, bytes_of(data.data + used, data.size - used));
+    }
+}
+
+void
+input_go_on(struct shard *shard, struct connection *c)
+{
+    if (c->state == CONNECTION_MOVING) {
+        connection_move_when_quiet(shard, c);
+    } else if (!goes_on(c)) {
         return;
-    }
-    if (c->state == CONNECTION_NEW && !c->receiving) {
+    } else if (c->state == CONNECTION_NEW && !c->receiving) {
         io_receive_once(shard->io, c->socket);
-    } else if (c->peer_ended && !c->held) {
+    } else if (c->peer_ended) {
         connection_drop(shard, c, false);
-    } else if (!c->held && !c->receiving) {
+    } else if (!c->receiving) {
         c->receiving = true;
         io_receive(shard->io, c->socket);
     }
+}
+
+void
+input_bytes(struct shard *shard, struct connection *c, struct bytes data)
+{
+    input_feed(shard, c, data);
+    input_go_on(shard, c);
 }

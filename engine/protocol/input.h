@@ -9,14 +9,20 @@
 #include "codec/decode.h"
 #include "engine/net/connection.h"
 
-/* Bytes that have arrived, after those in `partial`. Empty: goes on with `partial` alone. */
+/*
+ * MQTT's bytes that have arrived, after those in `partial`; empty: goes on with `partial` alone. May be called several times before input_go_on(), which asks for
+ * more to receive where that is due, or lets the connection move to its home; the connection may be gone then.
+ */
+void input_feed(struct shard *shard, struct connection *c, struct bytes data);
+void input_go_on(struct shard *shard, struct connection *c);
+/* Both. */
 void input_bytes(struct shard *shard, struct connection *c, struct bytes data);
 
 /*
  * Handlers, one per packet that a client sends; each file of protocol/ has those of one idea. They answer by appending to the connection's output, and end
- * the connection themselves when they must. After each the caller looks at the connection's state.
+ * the connection themselves when they must. After each the caller looks at the connection's state. One that cannot answer yet calls connection_wait().
  */
-void handle_connect(struct shard *shard, struct connection **c, const struct frame *frame);
+void handle_connect(struct shard *shard, struct connection *c, const struct frame *frame);
 void handle_publish(struct shard *shard, struct connection *c, const struct frame *frame);
 void handle_ack(struct shard *shard, struct connection *c, const struct frame *frame);
 void handle_subscribe(struct shard *shard, struct connection *c, const struct frame *frame);

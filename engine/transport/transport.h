@@ -1,0 +1,56 @@
+/*
+ * transport: what lies between a socket's bytes and MQTT's, where a listener asks for it. A connection without one costs nothing here.
+ *
+ *      socket ──► layers, outermost first ──► input_feed()         all that arrives is decoded at once: what the connection may not
+ *                                                                  look at yet waits in its `partial` as MQTT's bytes
+ *      output chunks ──► layers, innermost first ──► `ready` ──► io_send
+ *
+ * Layers put what they have to say themselves (handshakes, answers, alerts) straight into `ready`.
+ *
+ * Invariants
+ *   T1  bytes in `sending` belong to the kernel until IO_SENT; there is one send at a time.
+ *   T2  `plain_ready` and `plain_sending` count the MQTT bytes that are in the two buffers: they stay in the connection's out_bytes until sent.
+ *   T3  nothing of MQTT is encoded before the layers are open, or after transport_finish().
+ *
+ * Threads  the shard's. Memory: charged to the shard's account, `bytes` of it; a connection that moves takes its transport along.
+ */
+#ifndef TIDEWIRE_ENGINE_TRANSPORT_TRANSPORT_H
+#define TIDEWIRE_ENGINE_TRANSPORT_TRANSPORT_H
+
+#include "engine/net/connection.h"
+
+/* Bytes in a row on their way out. */
+struct wire {
+    uint8_t *bytes;
+    uint32_t used, room;
+};
+
+struct transport {
+    struct wire ready, sending;
+    uint32_t plain_ready, plain_sending;
+    uint64_t bytes;       /* charged */
+    bool finished;        /* the last word is said */
+};
+
+/* For a new connection: gives it the transport that its listener asks for, if any. False when out of memory. */
+bool transport_open(struct shard *shard, struct connection *c);
+/* Frees it, and nulls the pointer. */
+void transport_close(struct shard *shard, struct transport **transport);
+/* What it holds, for the account of the shard that it moves to. NULL: 0. */
+uint64_t transport_bytes(const struct transport *transport);
+
+/* Bytes of the socket. The connection may be gone afterwards. */
+void transport_received(struct shard *shard, struct connection *c, struct bytes data);
+
+/* Encodes the connection's output and sends what is ready, unless a send is under way. */
+void transport_flush(struct shard *shard, struct connection *c);
+/* The send under way is done: returns how many bytes of MQTT were in it; `*more`: there is more to send. */
+uint32_t transport_sent(struct shard *shard, struct connection *c, bool *more);
+/* All output is sent and the connection is to be closed: true if the layers have nothing to say about it (any more); false: it is on its way. */
+bool transport_finish(struct shard *shard, struct connection *c);
+
+/* For layers: room for `size` bytes at the end of `ready`, NULL when out of memory; transport_put() copies. Both mark the connection dirty. */
+uint8_t *transport_reserve(struct shard *shard, struct connection *c, uint32_t size);
+bool transport_put(struct shard *shard, struct connection *c, const void *data, uint32_t size);
+
+#endif
