@@ -1,6 +1,7 @@
 #include "engine/broker.h"
 
 #include "engine/route/parcel.h"
+#include "engine/security/security.h"
 #include "engine/shard.h"
 
 #include <errno.h>
@@ -57,9 +58,48 @@ usable_cores(void)
     return count < 1 ? 1 : count > BROKER_SHARDS_MAX ? BROKER_SHARDS_MAX : (unsigned)count;
 }
 
+/* Frees what every shard has left behind. */
+static void
+free_old_snapshots(struct broker *broker)
+{
+    uint32_t oldest = UINT32_MAX;
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        /* Acquire pairs with the release in take_configuration(): the shard has done with all that is older. */
+        uint32_t seen = broker->shards[i] != NULL ? atomic_load_explicit(&broker->shards[i]->security_seen, memory_order_acquire) : 0;
+        oldest = seen < oldest ? seen : oldest;
+    }
+    unsigned gone = 0;
+    while (gone < broker->snapshot_count && broker->snapshots[gone]->generation < oldest) {
+        security_free(&broker->snapshots[gone++]);
+    }
+    broker->snapshot_count -= gone;
+    memmove(broker->snapshots, broker->snapshots + gone, broker->snapshot_count * sizeof broker->snapshots[0]);
+}
+
+/* Reads the files of a configuration. NULL and a line in `error` if one is not good. */
+static const struct security *
+take_snapshot(struct broker *broker, const struct config *config, char *error, size_t error_size)
+{
+    free_old_snapshots(broker);
+    if (broker->snapshot_count == BROKER_SNAPSHOTS_MAX) {
+        snprintf(error, error_size, "the last %d reloads are still being taken over; try again", BROKER_SNAPSHOTS_MAX - 1);
+        return NULL;
+    }
+    struct security *security = security_read(config, atomic_load(&broker->security), error, error_size);
+    if (security != NULL) {
+        broker->snapshots[broker->snapshot_count++] = security;
+    }
+    return security;
+}
+
 static bool
 open_shared(struct broker *broker, const struct config *config, char *error, size_t error_size)
 {
+    const struct security *security = take_snapshot(broker, config, error, error_size);
+    if (security == NULL) {
+        return false;
+    }
+    atomic_store(&broker->security, security);
     struct io_options options = {
         .shard_count = broker->shard_count,
         .sockets_max = config->connections_per_shard_max ? config->connections_per_shard_max : SOCKETS_MAX_DEFAULT,
@@ -175,6 +215,9 @@ broker_close(struct broker **bp)
             shard_close(&broker->shards[i]);
         }
     }
+    for (unsigned i = 0; i < broker->snapshot_count; i++) {
+        security_free(&broker->snapshots[i]);
+    }
     if (broker->filters != NULL) {
         filter_index_fini(&broker->filters);
     }
@@ -195,13 +238,19 @@ interrupt_all(struct broker *broker)
     }
 }
 
-void
-broker_reload(struct broker *broker, const struct config *config)
+int
+broker_reload(struct broker *broker, const struct config *config, char *error, size_t error_size)
 {
-    /* Release pairs with the acquire in take_configuration() (engine/shard.c). */
+    const struct security *security = take_snapshot(broker, config, error, error_size);
+    if (security == NULL) {
+        return -1;
+    }
+    /* Release pairs with the acquire in take_configuration() (engine/shard.c), which looks for the snapshot first and the configuration then. */
     atomic_store_explicit(&broker->config, config, memory_order_release);
+    atomic_store_explicit(&broker->security, security, memory_order_release);
     budget_set_limit(&broker->budget, config->memory_limit);
     interrupt_all(broker);
+    return 0;
 }
 
 void

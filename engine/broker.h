@@ -15,8 +15,11 @@
 #include "router/filter_index.h"
 
 #define BROKER_SHARDS_MAX 64
+/* Snapshots that some shard may still use, at a time. */
+#define BROKER_SNAPSHOTS_MAX 8
 
 struct shard;
+struct security;
 
 struct broker {
     struct io_set *ios;
@@ -30,6 +33,9 @@ struct broker {
 
     const struct config_listener *listeners;  /* as at the start: they are not reloaded */
     _Atomic(const struct config *) config;    /* swapped by a reload; shards look once per turn */
+    _Atomic(const struct security *) security; /* with it */
+    struct security *snapshots[BROKER_SNAPSHOTS_MAX]; /* the one in use last; older ones until no shard uses them */
+    unsigned snapshot_count;
     _Atomic bool stopping;
     _Atomic uint64_t connection_count;        /* admitted connections; limits */
     _Atomic uint64_t session_count;
@@ -44,8 +50,11 @@ int broker_listen(struct broker *broker, char *error, size_t error_size);
 /* Frees everything; all shards must have left. */
 void broker_close(struct broker **broker);
 
-/* From any thread: the shards take over a new configuration, or disconnect everyone and end. */
-void broker_reload(struct broker *broker, const struct config *config);
+/*
+ * From one thread beside the shards': they take over a new configuration, with what its files say now. 0, or -1 and a line in `error`: then nothing has changed.
+ */
+int broker_reload(struct broker *broker, const struct config *config, char *error, size_t error_size);
+/* From any thread: the shards disconnect everyone and end. */
 void broker_stop(struct broker *broker);
 
 /* A shard for a key (client identifier, topic, share name with filter): keyed hash modulo shards. */

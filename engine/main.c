@@ -132,9 +132,13 @@ reload(struct broker *broker, struct config **all, unsigned *count)
         log_line(CONFIG_LOG_ERROR, "Error: configuration not reloaded, the old one stays: %s", error);
         return;
     }
+    if (broker_reload(broker, now, error, sizeof error) != 0) {
+        log_line(CONFIG_LOG_ERROR, "Error: configuration not reloaded, the old one stays: %s", error);
+        config_free(&now);
+        return;
+    }
     all[(*count)++] = now;
     log_open(now);
-    broker_reload(broker, now);
     log_line(CONFIG_LOG_NOTICE, "Configuration reloaded.");
 }
 

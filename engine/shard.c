@@ -1,5 +1,6 @@
 #include "engine/shard.h"
 
+#include "engine/job.h"
 #include "engine/log.h"
 #include "engine/net/connection.h"
 #include "engine/observe/log_topic.h"
@@ -7,6 +8,7 @@
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
+#include "engine/security/security.h"
 #include "engine/session/session.h"
 
 #include <assert.h>
@@ -45,6 +47,8 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
     shard->broker = broker;
     shard->io = io_of_shard(broker->ios, number);
     shard->config = config;
+    shard->security = atomic_load(&broker->security);
+    atomic_store(&shard->security_seen, shard->security->generation);
     shard->account = &broker->budget.accounts[number];
     shard->scratch = scratch;
     shard->gather.window_start_ns = io_clock_ns(shard->io);
@@ -159,6 +163,9 @@ handle_event(struct shard *shard, const struct io_event *event)
             connection_closed(shard, c);
         }
         break;
+    case IO_WORKED:
+        job_finished(shard, (struct job *)(uintptr_t)event->token);
+        break;
     }
 }
 
@@ -208,6 +215,12 @@ fire(struct timer *timer, void *context)
 static void
 take_configuration(struct shard *shard)
 {
+    const struct security *security = atomic_load_explicit(&shard->broker->security, memory_order_acquire);
+    if (security != shard->security) {
+        shard->security = security;
+        /* Release pairs with free_old_snapshots() (engine/broker.c). */
+        atomic_store_explicit(&shard->security_seen, security->generation, memory_order_release);
+    }
     const struct config *config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
     if (config == shard->config) {
         return;
@@ -382,6 +395,7 @@ shard_leave(struct shard *shard)
         connection_drop(shard, c, true);
     }
     io_leave(shard->io);
+    job_end_all(shard);
     struct slab_walk closing = {0};
     while ((c = next_connection(shard, &closing)) != NULL) {
         connection_closed(shard, c);

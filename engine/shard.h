@@ -59,6 +59,8 @@ struct shard {
     struct broker *broker;
     struct io *io;
     const struct config *config; /* as of this turn */
+    const struct security *security; /* the same, or one turn older */
+    _Atomic uint32_t security_seen;  /* its generation: read by who reloads */
     struct budget_account *account;
     enum budget_level pressure;
     uint64_t now_ms;

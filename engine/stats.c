@@ -21,6 +21,7 @@ stats_drop_name(enum drop_reason reason)
         [DROP_ACCEPT_FAILED] = "accept failed",
         [DROP_SUBSCRIPTION_LIMIT] = "subscription limit",
         [DROP_KEEP_ALIVE] = "keep-alive",
+        [DROP_WORK_FULL] = "work full",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

@@ -26,6 +26,7 @@ enum drop_reason {
     DROP_ACCEPT_FAILED,      /* out of descriptors */
     DROP_SUBSCRIPTION_LIMIT, /* subscriptions refused at a limit */
     DROP_KEEP_ALIVE,         /* connections silent for 1.5 keep-alives */
+    DROP_WORK_FULL,          /* too much waits for the worker threads */
     DROP_REASONS,
 };
 

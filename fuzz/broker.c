@@ -437,7 +437,8 @@ reload(struct program *p)
         *config = config_parse_text(text, (uint32_t)size, "reload", false, error, sizeof error);
         require(*config != NULL);
     }
-    broker_reload(p->world->broker, *config);
+    char error[256];
+    require(broker_reload(p->world->broker, *config, error, sizeof error) == 0);
 }
 
 static void

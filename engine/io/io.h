@@ -1,5 +1,5 @@
 /*
- * io: the one seam between the engine and the world: time, randomness, sockets and wake-ups.
+ * io: the one seam between the engine and the world: time, randomness, sockets, wake-ups and worker threads.
  *
  * Two implementations, chosen when linking: uring.c (the kernel, through one io_uring per shard) and sim.c (a deterministic
  * network and clock for all shards in one thread, driven from a seed; its own controls are in engine/io/sim.h). The engine calls
@@ -53,6 +53,7 @@ enum io_event_type {
     IO_MOVED,         /* token: as given to io_move on the other shard. socket: new and the engine's here */
     IO_MOVE_FAILED,   /* on the sending shard. token: as given. The socket is gone */
     IO_CLOSED,        /* the last event of a socket; whatever the engine kept for it may be freed */
+    IO_WORKED,        /* a piece of work is done. token: its argument. No socket */
 };
 
 struct io_event {
@@ -144,6 +145,23 @@ void io_close(struct io *io, io_socket socket);
  * it: received with io_receive_once() and that event has come, nothing being sent. `token` is below 2^60 (a pointer is).
  */
 void io_move(struct io *io, io_socket socket, unsigned target_shard, uint64_t token);
+
+/* ------------------------------------------------------------------------------------------------- work off the shard */
+
+enum io_work_class {
+    IO_WORK_CRYPTO,  /* tenths of a millisecond each: handshakes */
+    IO_WORK_HASH,    /* tens of milliseconds each, on purpose: password hashes */
+    IO_WORK_REQUEST, /* waits for other servers */
+    IO_WORK_CLASSES,
+};
+
+/*
+ * Runs `work(argument)` on a thread of its class, whose priority is below that of the shards; IO_WORKED follows. False if the class's queue is full or no thread can
+ * be had. In the simulator it runs in the one thread, some time later.
+ */
+bool io_work(struct io *io, enum io_work_class class, void (*work)(void *argument), void *argument);
+/* After io_leave(): gives back, one by one, the arguments of all work that was not told yet, begun or not; waits for what is running. NULL: that was all. */
+void *io_work_end(struct io *io);
 
 /* ------------------------------------------------------------------------------------------------------- the loop's turn */
 

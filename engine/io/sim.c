@@ -119,7 +119,8 @@ struct arrival {
     uint64_t token;
     uint32_t conn;
     uint16_t from; /* the shard it comes from, if it is a move */
-    uint8_t type;  /* IO_ACCEPTED, IO_MOVED or IO_MOVE_FAILED */
+    uint8_t type;  /* IO_ACCEPTED, IO_MOVED, IO_MOVE_FAILED or IO_WORKED */
+    void (*work)(void *argument); /* IO_WORKED: runs when it is told; token is its argument */
 };
 
 struct inbox {
@@ -147,6 +148,7 @@ struct io {
     struct numbers submitted; /* sockets with a send to start */
     struct numbers stopping;  /* sockets in RECEIVE_LAST, until the next io_wait is over */
     struct inbox inbox;
+    struct inbox unworked; /* after io_leave: what io_work_end() gives back */
     struct listener *listeners;
     unsigned listener_count;
     void **lent; /* what the last batch of events points at */
@@ -309,9 +311,8 @@ push_number(struct numbers *numbers, uint32_t number)
 }
 
 static void
-push_inbox(struct io *io, const struct arrival *arrival)
+push_inbox(struct inbox *inbox, const struct arrival *arrival)
 {
-    struct inbox *inbox = &io->inbox;
     if (inbox->count == inbox->room) {
         uint32_t room = inbox->room == 0 ? 16 : inbox->room * 2;
         struct arrival *all = must(malloc(room * sizeof *all));
@@ -325,9 +326,8 @@ push_inbox(struct io *io, const struct arrival *arrival)
 }
 
 static struct arrival
-pop_inbox(struct io *io)
+pop_inbox(struct inbox *inbox)
 {
-    struct inbox *inbox = &io->inbox;
     assert(inbox->count > 0);
     struct arrival arrival = inbox->all[inbox->first];
     inbox->first = (inbox->first + 1) & (inbox->room - 1);
@@ -721,7 +721,7 @@ arrive_inbox(struct io *io, const struct arrival *arrival)
 {
     bool refused = io->left || (arrival->type == IO_ACCEPTED && io->listener_count == 0);
     if (!refused) {
-        push_inbox(io, arrival);
+        push_inbox(&io->inbox, arrival);
     } else if (arrival->type != IO_MOVE_FAILED) {
         close_broker_end(io->sim, arrival->conn);
         let_go_broker_end(io->sim, arrival->conn);
@@ -824,6 +824,7 @@ return_lent(struct io *io)
     io->lent_count = 0;
 }
 
+/* Sockets that are being closed are closed; work that is still to come is kept for io_work_end(). */
 static void
 forget_closing(struct io *io)
 {
@@ -833,7 +834,10 @@ forget_closing(struct io *io)
     sim->heap = NULL;
     sim->heap_count = sim->heap_room = 0;
     for (; kept < count; kept++) {
-        if (old[kept].kind != DUE_CLOSED || old[kept].shard != io->shard) {
+        bool of_shard = old[kept].shard == io->shard;
+        if (of_shard && old[kept].kind == DUE_INBOX && old[kept].arrival.type == IO_WORKED) {
+            push_inbox(&io->unworked, &old[kept].arrival);
+        } else if (!of_shard || old[kept].kind != DUE_CLOSED) {
             heap_push(sim, old[kept]);
         }
     }
@@ -855,8 +859,10 @@ io_leave(struct io *io)
         }
     }
     while (io->inbox.count > 0) {
-        struct arrival arrival = pop_inbox(io);
-        if (arrival.type != IO_MOVE_FAILED) {
+        struct arrival arrival = pop_inbox(&io->inbox);
+        if (arrival.type == IO_WORKED) {
+            push_inbox(&io->unworked, &arrival);
+        } else if (arrival.type != IO_MOVE_FAILED) {
             close_broker_end(io->sim, arrival.conn);
             let_go_broker_end(io->sim, arrival.conn);
         }
@@ -887,6 +893,7 @@ io_close_all(struct io_set *set)
         free(io->submitted.all);
         free(io->stopping.all);
         free(io->inbox.all);
+        free(io->unworked.all);
         free(io->listeners);
     }
     for (uint32_t i = 0; i < sim->conn_count; i++) {
@@ -1152,8 +1159,12 @@ static bool
 tell_arrival(struct io *io, struct io_event *event)
 {
     struct sim *sim = io->sim;
-    struct arrival arrival = pop_inbox(io);
+    struct arrival arrival = pop_inbox(&io->inbox);
     *event = (struct io_event){.type = arrival.type, .socket = IO_SOCKET_NONE, .token = arrival.token};
+    if (arrival.type == IO_WORKED) {
+        arrival.work((void *)(uintptr_t)arrival.token);
+        return true;
+    }
     if (arrival.type == IO_MOVE_FAILED) {
         event->result = -ENFILE;
         return true;
@@ -1286,6 +1297,22 @@ io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event 
     }
     end_stopping(io);
     return count;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ work */
+
+bool
+io_work(struct io *io, enum io_work_class class, void (*work)(void *argument), void *argument)
+{
+    (void)class;
+    send_to_inbox(io->sim, io->shard, (struct arrival){.token = (uint64_t)(uintptr_t)argument, .conn = NONE, .type = IO_WORKED, .work = work});
+    return true;
+}
+
+void *
+io_work_end(struct io *io)
+{
+    return io->unworked.count > 0 ? (void *)(uintptr_t)pop_inbox(&io->unworked).token : NULL;
 }
 
 void

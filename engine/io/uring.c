@@ -61,6 +61,7 @@ close_shard(struct io *io)
         munmap(io->starved, io->sockets_max * sizeof *io->starved);
     }
     free(io->wake_submission);
+    free(io->worked);
     free(io);
 }
 
@@ -155,13 +156,16 @@ io_open(const struct io_options *options_given, char *error, size_t error_size)
     }
     struct io_set *set = calloc(1, sizeof *set);
     struct io **shards = calloc(options.shard_count, sizeof(struct io *));
-    if (set == NULL || shards == NULL) {
+    struct work_pool *work = work_open(options.shard_count);
+    if (set == NULL || shards == NULL || work == NULL) {
         snprintf(error, error_size, "out of memory");
+        work_close(work);
         free(set);
         free(shards);
         return NULL;
     }
     set->shards = shards;
+    set->work = work;
     set->sockets_max = limit_sockets(options.sockets_max);
     set->shard_count = options.shard_count;
     for (unsigned i = 0; i < options.shard_count; i++) {
@@ -181,6 +185,7 @@ io_close_all(struct io_set *set)
     if (set == NULL) {
         return;
     }
+    work_close(set->work);
     for (unsigned i = 0; i < set->shard_count && set->shards[i] != NULL; i++) {
         close_shard(set->shards[i]);
     }
@@ -401,6 +406,9 @@ unsigned
 io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event *events, unsigned max)
 {
     timeout_ns = shorten_timeout(timeout_ns, prepare_turn(io));
+    if (atomic_load_explicit(&io->worked_any, memory_order_relaxed)) {
+        timeout_ns = 0; /* more than the last turn took, or what it was woken for is here already */
+    }
     submit_and_wait(io, timeout_ns, gather_us, max);
     uint32_t ready = reap_all_due(io, max);
     io->now_ns = shard_clock_ns();
@@ -411,5 +419,5 @@ io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event 
         count += complete(io, ring_peek(&io->ring, seen++), &events[count]);
     }
     ring_seen(&io->ring, seen);
-    return count;
+    return count + work_complete(io, events + count, max - count);
 }

@@ -4,7 +4,7 @@
  *      uring.c          the set of shards, time, wake-ups, and the turn: io_wait()
  *      uring_accept.c   armed accepts of every listener
  *      uring_socket.c   one socket's life: receive, send, shut down, move, close
- *      uring_listen.c   listening sockets        uring_ring.c   the ring itself
+ *      uring_listen.c   listening sockets        uring_ring.c   the ring itself       uring_work.c   worker threads
  *
  * An io_socket is the slot in the ring's table of direct descriptors, chosen by the kernel. Each request carries in its user_data
  *
@@ -108,6 +108,12 @@ struct io {
     /* Written by other shards, so on a line of their own. */
     alignas(64) atomic_uint handovers; /* see io_move() */
     atomic_int life;                   /* enum shard_life */
+
+    /* uring_work.c: under the pool's lock, but for `worked_any`. */
+    atomic_bool worked_any;
+    void **worked;                     /* done, and to be told */
+    uint32_t worked_count, worked_room;
+    uint32_t work_waiting, work_running;
 };
 
 enum shard_life {
@@ -120,6 +126,7 @@ struct io_set {
     unsigned shard_count;
     uint32_t sockets_max;
     struct ring_caps caps;
+    struct work_pool *work;
     struct io **shards;
     char description[320];
 };
@@ -179,5 +186,14 @@ bool socket_feed_starved(struct io *io, uint32_t buffers_given);
 uint64_t socket_retry_moves(struct io *io);
 /* A completion of OP_RECEIVE to OP_CLOSE, or OP_MOVED. True if it made an event. */
 bool socket_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);
+
+/* -------------------------------------------------------------------------------------------------------- uring_work.c */
+
+/* NULL when out of memory. Threads start with the first work. */
+struct work_pool *work_open(unsigned shard_count);
+/* Ends the threads; what was not begun is forgotten. */
+void work_close(struct work_pool *pool);
+/* IO_WORKED events for what is done; how many. */
+unsigned work_complete(struct io *io, struct io_event *events, unsigned max);
 
 #endif

@@ -1,6 +1,7 @@
 /* CONNECT, DISCONNECT and AUTH: how a connection gets its session, and how it says goodbye. */
 #include "engine/log.h"
 #include "engine/protocol/input.h"
+#include "engine/security/login.h"
 #include "engine/session/session.h"
 
 #include "codec/encode.h"
@@ -253,8 +254,24 @@ remember_client(struct shard *shard, struct connection *c, const struct connect 
     }
 }
 
+/* False when out of memory. Takes the principal over in any case. */
+static bool
+set_principal(struct shard *shard, struct session *session, struct principal *principal)
+{
+    struct session_extra *extra = principal != NULL || session->extra != NULL ? session_need_extra(shard, session) : NULL;
+    if (extra == NULL) {
+        bool needed = principal != NULL;
+        principal_free(shard->account, &principal);
+        return !needed;
+    }
+    principal_free(shard->account, &extra->principal);
+    extra->principal = principal;
+    session_tidy(shard, session);
+    return true;
+}
+
 static void
-admit_client(struct shard *shard, struct connection *c, const struct connect *connect)
+admit_client(struct shard *shard, struct connection *c, const struct connect *connect, struct principal *principal)
 {
     uint8_t assigned[128];
     struct bytes client_id = connect->client_id;
@@ -270,9 +287,11 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
     uint8_t reason = REASON_SUCCESS;
     struct session *session = take_session(shard, connect, client_id, &facts.session_present, &reason);
     if (session == NULL) {
+        principal_free(shard->account, &principal);
         refuse_connect(shard, c, connect, reason, "no session can be made");
         return;
     }
+    bool remembered = set_principal(shard, session, principal);
     session->connection = c;
     session->version = connect->version;
     session->expiry_s = facts.expiry_s;
@@ -286,6 +305,11 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
         stats_set(&shard->stats.connected_maximum, stats_get(&shard->stats.connected));
     }
     remember_client(shard, c, connect, facts.keep_alive_s);
+    if (!remembered) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        connection_close(shard, c, REASON_QUOTA_EXCEEDED, "no memory for its rights");
+        return;
+    }
     if (connect->has_will && !session_set_will(shard, session, &connect->will)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         connection_close(shard, c, REASON_QUOTA_EXCEEDED, "no memory for its will");
@@ -329,7 +353,17 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
             return;
         }
     }
-    admit_client(shard, c, &connect);
+    struct login_answer answer;
+    switch (login_start(shard, c, &connect, &answer)) {
+    case LOGIN_ACCEPTED:
+        admit_client(shard, c, &connect, answer.principal);
+        break;
+    case LOGIN_REFUSED:
+        refuse_connect(shard, c, &connect, answer.reason, answer.explain);
+        break;
+    case LOGIN_PENDING:
+        break;
+    }
 }
 
 void

@@ -8,6 +8,7 @@
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
+#include "engine/security/principal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -86,7 +87,8 @@ void
 session_tidy(struct shard *shard, struct session *s)
 {
     const struct session_extra *e = s->extra;
-    if (e == NULL || e->will != NULL || e->subacks != NULL || e->replays != NULL || e->fresh != NULL || e->received.room > 0) {
+    if (e == NULL || e->will != NULL || e->subacks != NULL || e->replays != NULL || e->fresh != NULL || e->principal != NULL ||
+        e->received.room > 0) {
         return;
     }
     free(s->extra);
@@ -179,6 +181,10 @@ session_end(struct shard *shard, struct session **sp)
     free_received(shard, s);
     free_subacks(shard, s);
     replay_cancel_all(shard, s);
+    if (s->extra != NULL) {
+        principal_free(shard->account, &s->extra->principal);
+        session_tidy(shard, s);
+    }
     assert(s->extra == NULL);
 
     session_table_remove(&shard->session_table, s);

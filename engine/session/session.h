@@ -82,6 +82,7 @@ struct session_extra {
     struct session_suback *subacks, *subacks_last;
     struct session_replay *replays;
     struct fresh *fresh;            /* topics delivered live while replays run; NULL: none run */
+    struct principal *principal;    /* whom it acts as; NULL: anonymous, and nothing to remember */
     struct received received;
     uint32_t replay_count;
     uint16_t replay_granted;        /* sum over its replays */

@@ -1282,6 +1282,88 @@ interrupt_from_another_thread_ends_a_wait(void **state)
     close_stage();
 }
 
+/* ------------------------------------------------------------------------------------------------------- worker threads */
+
+struct piece {
+    pthread_t by;
+    bool ran, told;
+    unsigned sleep_us;
+};
+
+static void
+work_on_piece(void *argument)
+{
+    struct piece *piece = argument;
+    usleep(piece->sleep_us);
+    piece->by = pthread_self();
+    piece->ran = true;
+}
+
+static void
+work_runs_on_other_threads_and_is_told_once(void **state)
+{
+    (void)state;
+    enum { PIECES = 200 };
+    static struct piece pieces[PIECES];
+    memset(pieces, 0, sizeof pieces);
+    open_simple_stage();
+    for (unsigned i = 0; i < PIECES; i++) {
+        assert_true(io_work(io, i % IO_WORK_CLASSES, work_on_piece, &pieces[i]));
+    }
+    for (unsigned told = 0; told < PIECES; told++) {
+        struct piece *piece = (struct piece *)(uintptr_t)expect(IO_WORKED).token;
+        assert_true(piece->ran && !piece->told);
+        assert_false(pthread_equal(piece->by, pthread_self()));
+        piece->told = true;
+    }
+    expect_nothing();
+    close_stage();
+}
+
+static void
+full_queue_of_work_refuses_and_another_class_goes_on(void **state)
+{
+    (void)state;
+    enum { PIECES = 6000 };
+    static struct piece pieces[PIECES];
+    memset(pieces, 0, sizeof pieces);
+    pieces[0].sleep_us = 200000;
+    open_simple_stage();
+    unsigned taken = 0;
+    while (taken < PIECES - 1 && io_work(io, IO_WORK_HASH, work_on_piece, &pieces[taken])) {
+        taken++;
+    }
+    assert_in_range(taken, 1000, PIECES - 2);
+    assert_true(io_work(io, IO_WORK_CRYPTO, work_on_piece, &pieces[PIECES - 1]));
+    assert_int_equal(expect(IO_WORKED).token, (uintptr_t)&pieces[PIECES - 1]);
+    for (unsigned i = 0; i < taken; i++) {
+        expect(IO_WORKED);
+    }
+    close_stage();
+}
+
+static void
+work_left_at_the_end_is_given_back_once(void **state)
+{
+    (void)state;
+    enum { PIECES = 100 };
+    static struct piece pieces[PIECES];
+    memset(pieces, 0, sizeof pieces);
+    open_simple_stage();
+    for (unsigned i = 0; i < PIECES; i++) {
+        pieces[i].sleep_us = 1000;
+        assert_true(io_work(io, IO_WORK_HASH, work_on_piece, &pieces[i]));
+    }
+    io_leave(io);
+    unsigned given = 0;
+    for (struct piece *piece; (piece = io_work_end(io)) != NULL; given++) {
+        assert_false(piece->told);
+        piece->told = true;
+    }
+    assert_int_equal(given, PIECES);
+    close_stage();
+}
+
 int
 main(void)
 {
@@ -1324,6 +1406,9 @@ main(void)
         cmocka_unit_test(wake_ends_the_wait_of_another_shard),
         cmocka_unit_test(wake_of_a_shard_that_has_not_entered_ends_its_first_wait),
         cmocka_unit_test(interrupt_from_another_thread_ends_a_wait),
+        cmocka_unit_test(work_runs_on_other_threads_and_is_told_once),
+        cmocka_unit_test(full_queue_of_work_refuses_and_another_class_goes_on),
+        cmocka_unit_test(work_left_at_the_end_is_given_back_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

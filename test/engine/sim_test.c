@@ -804,6 +804,39 @@ a_hostile_world_keeps_the_promises_of_io(void **state)
     }
 }
 
+static unsigned work_done;
+
+static void
+count_work(void *argument)
+{
+    work_done += *(unsigned *)argument;
+}
+
+static void
+work_is_done_later_and_told_and_what_is_left_is_given_back(void **state)
+{
+    (void)state;
+    unsigned one = 1, ten = 10;
+    work_done = 0;
+    assert_true(io_work(shard[0], IO_WORK_HASH, count_work, &one));
+    assert_int_equal(work_done, 0);
+    assert_int_equal(io_wait(shard[0], 0, 0, events, EVENTS), 1);
+    assert_int_equal(events[0].type, IO_WORKED);
+    assert_ptr_equal((void *)(uintptr_t)events[0].token, &one);
+    assert_int_equal(work_done, 1);
+
+    sim_set_faults(sim, &(struct sim_faults){.delay_ns_max = 1000000});
+    for (unsigned i = 0; i < 5; i++) {
+        assert_true(io_work(shard[0], IO_WORK_HASH, count_work, &ten));
+    }
+    io_leave(shard[0]);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_ptr_equal(io_work_end(shard[0]), &ten);
+    }
+    assert_null(io_work_end(shard[0]));
+    assert_int_equal(work_done, 1);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_default_world, close_world)
 
 int
@@ -828,6 +861,7 @@ main(void)
         IN_WORLD(a_socket_moves_with_its_bytes),
         cmocka_unit_test(a_move_to_a_full_shard_fails_at_the_sender),
         IN_WORLD(a_wake_makes_the_shard_ready_for_one_wait),
+        IN_WORLD(work_is_done_later_and_told_and_what_is_left_is_given_back),
         IN_WORLD(delays_show_in_next_and_nothing_comes_early),
         cmocka_unit_test(bytes_stay_in_order_under_fragments_and_delay),
         cmocka_unit_test(equal_seeds_give_equal_runs),

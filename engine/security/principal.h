@@ -1,0 +1,37 @@
+/*
+ * principal: whom a session acts as: what a CONNECT was accepted for. It hangs on the session, because messages are checked for absent ones too.
+ *
+ * Invariants
+ *   P1  `user.size` is 0 for an anonymous one; a user name is never empty.
+ *   P2  what `rights` points to belongs to the snapshot with that generation, and is looked up again when the shard has another (security.h).
+ *
+ * Threads  the session's shard. Memory: one block of the heap, charged to the account.
+ */
+#ifndef TIDEWIRE_ENGINE_SECURITY_PRINCIPAL_H
+#define TIDEWIRE_ENGINE_SECURITY_PRINCIPAL_H
+
+#include "alloc/budget.h"
+#include "codec/bytes.h"
+
+/* A value that a token has for a name, for the patterns of access lists. */
+struct principal_claim {
+    struct bytes name, value;
+};
+
+struct principal {
+    struct bytes user;
+    const struct principal_claim *claims;
+    uint32_t claim_count;
+    uint8_t listener;              /* the one it came through: its settings count */
+    uint64_t credential;           /* fingerprint of what it was accepted for; 0: nothing that a reload could take away */
+    uint64_t expires_wall_ms;      /* 0: never */
+    const void *rights;
+    uint32_t rights_generation;
+    uint32_t size;                 /* charged */
+};
+
+/* A copy of all that `like` names, in one block; NULL when out of memory. */
+struct principal *principal_make(struct budget_account *account, const struct principal *like);
+void principal_free(struct budget_account *account, struct principal **principal);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * security: all that was read from files about who may come in and what they may do, as of one configuration. It never changes: a reload makes another one.
+ *
+ *      files ──► security_read() ──► broker->security ──► shard->security (once per turn)
+ *
+ * Invariants
+ *   N1  generations grow by one with each snapshot of a process; none is 0.
+ *   N2  a snapshot is there until the broker closes, or no shard uses it any more.
+ *
+ * Errors   one line: file, line, what is wrong. Never half a snapshot: what cannot be read lets nobody in, and a reload keeps the old one.
+ * Threads  security_read: the starting thread, and later the one that reloads. Everybody reads.
+ */
+#ifndef TIDEWIRE_ENGINE_SECURITY_SECURITY_H
+#define TIDEWIRE_ENGINE_SECURITY_SECURITY_H
+
+#include "engine/config/config.h"
+
+/* What counts for one listener. */
+struct security_listener {
+    bool allow_anonymous;
+};
+
+struct security {
+    uint32_t generation;
+    struct security_listener listeners[CONFIG_LISTENERS_MAX];
+};
+
+/* Reads every file that the configuration names. `before`: the snapshot in use, or NULL at the start. NULL and a line in `error` on failure. */
+struct security *security_read(const struct config *config, const struct security *before, char *error, size_t error_size);
+void security_free(struct security **security);
+
+#endif
