@@ -129,6 +129,9 @@ password_file_check_name(struct bytes user)
     if (user.size == 0 || user.size > USER_SIZE_MAX) {
         return "a user name that is empty or has more than 65535 bytes";
     }
+    if (user.data[0] == '#') {
+        return "a user name that begins with '#', as comments do";
+    }
     for (uint32_t i = 0; i < user.size; i++) {
         if (user.data[i] < 0x20 || user.data[i] == 0x7f || user.data[i] == ':') {
             return "a user name with a control character or a ':'";

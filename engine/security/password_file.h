@@ -5,7 +5,7 @@
  * whole file, with file and line: a line that is passed over is a user who cannot log in, and one that is half understood is a user whom anybody can be.
  *
  * Invariants
- *   F1  every user is there once, with a name of 1 to 65535 bytes of UTF-8 without ':' and control characters.
+ *   F1  every user is there once, with a name of 1 to 65535 bytes of UTF-8 without ':' and control characters, and no '#' in front.
  *   F2  every stored password can be verified (password.h W1).
  *
  * Threads  any may look; the file is immutable.

@@ -97,6 +97,7 @@ CLAIM(any_wrong_line_refuses_the_file_with_its_number)
         {"ann:" STORED " more", "users:1: a hash that is not Base64"},
         {"ann:$6$x", "users:1: no '$' between salt and hash"},
         {"ann:$9$x$y", "users:1: a kind of hash that is not known"},
+        {" #ann:" STORED, "users:1: a user name that begins with '#'"},
         {" # not a comment", "users:1: not 'user:password'"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
