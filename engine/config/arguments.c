@@ -195,11 +195,11 @@ same_listeners(const struct config *a, const struct config *b)
 
 /* What was changed and cannot change while running is said, not dropped. */
 static void
-warn_of_restart(const struct config *old, struct config *new)
+warn_of_restart(const struct config *old, struct config *new, bool listeners_same)
 {
     size_t count;
     const struct option *rows = option_rows(&count);
-    if (!same_listeners(old, new)) {
+    if (!listeners_same) {
         config_warn(new, "the listeners were changed; that takes a restart");
     }
     for (size_t i = 0; i < count; i++) {
@@ -208,6 +208,58 @@ warn_of_restart(const struct config *old, struct config *new)
             config_warn(new, "option '%s' was changed; that takes a restart", rows[i].name);
         }
     }
+}
+
+/* A listener that the new file does not have: it goes on, with what the file says for all. */
+static bool
+make_gone(struct config_listener *out, const struct config_listener *old, const struct config *new)
+{
+    config_listener_init(out);
+    out->port = old->port;
+    out->ipv4_only = old->ipv4_only;
+    out->ipv6_only = old->ipv6_only;
+    out->line = old->line;
+    out->loopback = old->loopback;
+    out->gone = true;
+    out->allow_anonymous = new->security.allow_anonymous == CONFIG_YES;
+    out->host = old->host != NULL ? strdup(old->host) : NULL;
+    out->file = strdup(old->file);
+    return (out->host == NULL) == (old->host == NULL) && out->file != NULL;
+}
+
+static struct config_listener *
+find_listener(struct config *config, const struct config_listener *like)
+{
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        struct config_listener *listener = &config->listeners[i];
+        if (listener->file != NULL && config_listener_same_address(listener, like)) { /* without a file: taken */
+            return listener;
+        }
+    }
+    return NULL;
+}
+
+/* The new listeners in the old ones' places, as those are the ones that run. False when out of memory. */
+static bool
+align_listeners(const struct config *old, struct config *new)
+{
+    struct config_listener aligned[CONFIG_LISTENERS_MAX];
+    bool done = true;
+    for (unsigned i = 0; i < old->listener_count; i++) {
+        struct config_listener *found = find_listener(new, &old->listeners[i]);
+        if (found != NULL) {
+            aligned[i] = *found;
+            *found = (struct config_listener){0};
+        } else {
+            done = make_gone(&aligned[i], &old->listeners[i], new) && done;
+        }
+    }
+    for (unsigned i = 0; i < new->listener_count; i++) {
+        config_listener_fini(&new->listeners[i]);
+    }
+    memcpy(new->listeners, aligned, old->listener_count * sizeof aligned[0]);
+    new->listener_count = old->listener_count;
+    return done;
 }
 
 struct config *
@@ -228,6 +280,12 @@ config_reload(const struct config *old, char *error, size_t error_size)
         config_free(&config);
         return NULL;
     }
-    warn_of_restart(old, config);
+    bool same = same_listeners(old, config);
+    if (!align_listeners(old, config)) {
+        config_free(&config);
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    warn_of_restart(old, config, same);
     return config;
 }

@@ -6,10 +6,12 @@
  *
  * Invariants of a finished configuration
  *   C1  there is a listener; every one has a port and a place (`file`), and no two share host, port and family.
- *   C2  somebody may come in: allow_anonymous is true as long as there is no other way.
+ *   C2  every listener lets somebody in: anonymous clients are allowed, or there is a way for clients to say who they are (not one that is `gone`).
  *   C3  numbers are within the ranges of option_table; max_connect_packet_size <= max_packet_size; max_inflight_messages > 0.
  *   C4  auto_id_prefix is there; log_file is there if lines go to a file.
  *   C5  every warning is one line.
+ *
+ * A reloaded configuration has the listeners of the old one, in their order: one that was added is left out, one that is missing is there as `gone`.
  *
  * Errors  one clear line: file, line, option, what is wrong, what to do. Never half a configuration.
  * Exit    for CONFIG_EXIT_ERROR main answers 3, as Mosquitto.
@@ -45,6 +47,18 @@ enum config_log_destination { /* bit mask: log_dest */
     CONFIG_LOG_TO_TOPIC = 1 << 4, /* $SYS/broker/log/ */
 };
 
+enum config_answer {
+    CONFIG_NOT_SAID,
+    CONFIG_NO,
+    CONFIG_YES,
+};
+
+/* Settings that are there once, or with `per_listener_settings` for each listener: see config_security(). */
+struct config_security {
+    uint8_t allow_anonymous; /* enum config_answer; struct config_listener says what follows from it */
+    char *password_file;
+};
+
 struct config_listener {
     char *host;                 /* NULL: all interfaces */
     uint16_t port;
@@ -54,6 +68,15 @@ struct config_listener {
     uint16_t max_topic_alias;   /* what clients may send; default 10 */
     uint16_t max_topic_alias_broker; /* what we use towards clients; default 10 */
     uint8_t max_qos;            /* 0..2, default 2 */
+    bool gone;                  /* after a reload: the file does not have it any more, it is there until a restart */
+
+    /* Who may come in */
+    struct config_security own; /* with `per_listener_settings`; `allow_anonymous` here: listener_allow_anonymous too */
+    bool allow_anonymous;       /* (R) what counts */
+    bool use_username_as_clientid;
+    bool clientid_is_username;    /* others are refused */
+    bool clientid_is_certificate; /* the same with the certificate's name */
+
     char *file;                 /* where it was configured, for messages */
     unsigned line;
 };
@@ -70,8 +93,11 @@ struct config {
     char *pid_file;
 
     /* Clients and sessions (R) */
-    bool allow_anonymous;
-    bool allow_anonymous_set;
+    bool per_listener_settings;
+    struct config_security security;    /* without `per_listener_settings` */
+    char *clientid_prefixes;            /* NULL: none; client identifiers start with it */
+    uint32_t login_cache_entries;       /* `login_cache_entries`: passwords remembered as right, per shard; default 16384, 0: none */
+    uint32_t login_cache_s;             /* `login_cache_seconds`: for how long after they were used last; default a day */
     bool allow_zero_length_clientid;    /* default true */
     char *auto_id_prefix;               /* default "auto-" */
     uint32_t connect_timeout_s;         /* `connect_timeout`: from accept to the end of CONNECT, default 10 */
@@ -135,6 +161,13 @@ struct config *config_reload(const struct config *old, char *error, size_t error
 
 /* Parses a text as a whole file of name `name` (no include directories are followed unless `follow`). For tests and fuzzing. NULL and a line in `error` on any error. */
 struct config *config_parse_text(const char *text, size_t size, const char *name, bool follow, char *error, size_t error_size);
+
+/* The settings that count for a listener: its own, or those for all. */
+static inline const struct config_security *
+config_security(const struct config *config, unsigned listener)
+{
+    return config->per_listener_settings ? &config->listeners[listener].own : &config->security;
+}
 
 /* The defaults: loopback, port 1883, anonymous allowed. */
 struct config *config_default(void);

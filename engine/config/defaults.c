@@ -49,9 +49,31 @@ config_listener_init(struct config_listener *listener)
     };
 }
 
+bool
+config_security_copy(struct config_security *out, const struct config_security *like)
+{
+    *out = *like;
+    out->password_file = like->password_file != NULL ? strdup(like->password_file) : NULL;
+    return (out->password_file == NULL) == (like->password_file == NULL);
+}
+
+void
+config_security_fini(struct config_security *security)
+{
+    free(security->password_file);
+    *security = (struct config_security){0};
+}
+
+bool
+config_has_way_in(const struct config *config, unsigned listener)
+{
+    return config->listeners[listener].allow_anonymous || config_security(config, listener)->password_file != NULL;
+}
+
 void
 config_listener_fini(struct config_listener *listener)
 {
+    config_security_fini(&listener->own);
     free(listener->host);
     free(listener->file);
     *listener = (struct config_listener){0};
@@ -79,6 +101,8 @@ config_new(void)
 
     config->batch_wait_us = 50;
     config->allow_zero_length_clientid = true;
+    config->login_cache_entries = 16384;
+    config->login_cache_s = DAY_S;
     config->connect_timeout_s = 10;
     config->max_keepalive_s = 65535;
     config->persistent_client_expiration_s = 14 * DAY_S;
@@ -126,6 +150,8 @@ config_free(struct config **configp)
     free(config->user);
     free(config->pid_file);
     free(config->auto_id_prefix);
+    free(config->clientid_prefixes);
+    config_security_fini(&config->security);
     free(config->log_file);
     free(config->log_timestamp_format);
     free(config->config_file);
@@ -193,7 +219,9 @@ config_check(const struct config *config)
     for (unsigned i = 0; i < config->listener_count; i++) {
         check_listener(config, i);
     }
-    assert(config->allow_anonymous); /* C2 */
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        assert(config->listeners[i].gone || config_has_way_in(config, i)); /* C2 */
+    }
 
     check_ranges(config);
     assert(config->max_connect_packet_size <= config->max_packet_size && config->max_inflight_messages > 0); /* C3 */

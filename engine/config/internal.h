@@ -11,6 +11,11 @@ struct config *config_new(void);
 /* The listener's defaults; port 1883. */
 void config_listener_init(struct config_listener *listener);
 void config_listener_fini(struct config_listener *listener);
+/* Copies the texts too. False when out of memory; `out` can be given to fini in any case. */
+bool config_security_copy(struct config_security *out, const struct config_security *like);
+void config_security_fini(struct config_security *security);
+/* C2, once allow_anonymous is settled. */
+bool config_has_way_in(const struct config *config, unsigned listener);
 /* Same host, port and address family. */
 bool config_listener_same_address(const struct config_listener *a, const struct config_listener *b);
 /* Adds a line to config->warnings. */

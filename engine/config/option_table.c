@@ -13,6 +13,8 @@
 #define FIELD(field) .offset = offsetof(struct config, field), .size = sizeof(((struct config *)NULL)->field)
 #define LISTENER_FIELD(field) .offset = offsetof(struct config_listener, field), .size = sizeof(((struct config_listener *)NULL)->field)
 
+#define SECURITY_FIELD(field) .offset = offsetof(struct config_security, field), .size = sizeof(((struct config_security *)NULL)->field)
+
 #define NO_BRIDGES "there are no bridges to other brokers yet; take it out"
 #define NO_PLUGINS "plugins cannot be loaded; take it out"
 #define NO_PROXY "the PROXY protocol is not read yet; take it out"
@@ -26,7 +28,7 @@ static const struct option rows[] = {
     {"acl_file", OPTION_REFUSED, 0, .remark = NO_SECURITY},
     {"address", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"addresses", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
-    {"allow_anonymous", OPTION_SPECIAL, OPTION_RELOADS, FIELD(allow_anonymous), .read = special_read_allow_anonymous},
+    {"allow_anonymous", OPTION_SPECIAL, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(allow_anonymous), .read = special_read_allow_anonymous},
     {"allow_duplicate_messages", OPTION_IGNORED, 0, .remark = "deprecated in Mosquitto, and it has no part in how overlapping subscriptions are served here"},
     {"allow_zero_length_clientid", OPTION_BOOL, OPTION_RELOADS, FIELD(allow_zero_length_clientid)},
     {"auth_opt_", OPTION_REFUSED, OPTION_PREFIX, .remark = NO_PLUGINS},
@@ -70,7 +72,9 @@ static const struct option rows[] = {
     {"ciphers_tls1.3", OPTION_REFUSED, 0, .remark = NO_TLS},
     {"cleansession", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"clientid", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
-    {"clientid_prefixes", OPTION_REFUSED, 0, .remark = "there is no list of allowed client identifiers yet"},
+    {"clientid_is_certificate", OPTION_BOOL, OPTION_OF_LISTENER, LISTENER_FIELD(clientid_is_certificate)},
+    {"clientid_is_username", OPTION_BOOL, OPTION_OF_LISTENER, LISTENER_FIELD(clientid_is_username)},
+    {"clientid_prefixes", OPTION_STRING, OPTION_RELOADS, FIELD(clientid_prefixes)},
     {"connect_timeout", OPTION_NUMBER, OPTION_RELOADS, FIELD(connect_timeout_s), .min = 1, .max = 65535},
     {"connection", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"connection_messages", OPTION_BOOL, OPTION_RELOADS, FIELD(connection_messages)},
@@ -89,7 +93,7 @@ static const struct option rows[] = {
     {"keepalive_interval", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"keyfile", OPTION_REFUSED, 0, .remark = NO_TLS},
     {"listener", OPTION_SPECIAL, 0, .read = special_read_listener},
-    {"listener_allow_anonymous", OPTION_SPECIAL, OPTION_AFTER_LISTENER, .read = special_read_listener_allow_anonymous},
+    {"listener_allow_anonymous", OPTION_SPECIAL, OPTION_AFTER_LISTENER | OPTION_RELOADS, .read = special_read_listener_allow_anonymous},
     {"listener_auto_id_prefix", OPTION_REFUSED, 0, .remark = "use 'auto_id_prefix', which is for all listeners"},
     {"local_cleansession", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"local_clientid", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
@@ -100,6 +104,8 @@ static const struct option rows[] = {
     {"log_timestamp", OPTION_BOOL, OPTION_RELOADS, FIELD(log_timestamp)},
     {"log_timestamp_format", OPTION_SPECIAL, OPTION_RELOADS, FIELD(log_timestamp_format), .read = special_read_log_timestamp_format},
     {"log_type", OPTION_SPECIAL, OPTION_RELOADS, FIELD(log_types), .read = special_read_log_type},
+    {"login_cache_entries", OPTION_NUMBER, OPTION_RELOADS, FIELD(login_cache_entries), .min = 0, .max = 1 << 24},
+    {"login_cache_seconds", OPTION_NUMBER, OPTION_RELOADS, FIELD(login_cache_s), .min = 1, .max = UINT32_MAX / 4},
     {"max_connect_packet_size", OPTION_NUMBER, OPTION_RELOADS | OPTION_CAPPED, FIELD(max_connect_packet_size), .min = 64, .max = PACKET_SIZE_MAX},
     {"max_connections", OPTION_NUMBER, OPTION_OF_LISTENER | OPTION_NEGATIVE_IS_ZERO, LISTENER_FIELD(max_connections), .min = 0, .max = INT32_MAX},
     {"max_inflight_bytes", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_inflight_bytes), .min = 0, .max = UINT32_MAX},
@@ -125,8 +131,8 @@ static const struct option rows[] = {
     {"notifications_local_only", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"packet_buffer_size", OPTION_IGNORED, 0, .remark = "receive buffers are shared by all connections of a shard"},
     {"password", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
-    {"password_file", OPTION_REFUSED, 0, .remark = NO_SECURITY},
-    {"per_listener_settings", OPTION_OFF_ONLY, 0, .remark = "settings are the same for all listeners so far"},
+    {"password_file", OPTION_STRING, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(password_file)},
+    {"per_listener_settings", OPTION_SPECIAL, OPTION_RELOADS, FIELD(per_listener_settings), .read = special_read_per_listener_settings},
     {"persistence", OPTION_OFF_ONLY, 0, .remark = "nothing is kept on disk yet; say 'persistence false'"},
     {"persistence_file", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
     {"persistence_location", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
@@ -169,7 +175,7 @@ static const struct option rows[] = {
     {"upgrade_outgoing_qos", OPTION_BOOL, OPTION_RELOADS, FIELD(upgrade_outgoing_qos)},
     {"use_identity_as_username", OPTION_OFF_ONLY, 0, .remark = NO_TLS},
     {"use_subject_as_username", OPTION_OFF_ONLY, 0, .remark = NO_TLS},
-    {"use_username_as_clientid", OPTION_OFF_ONLY, 0, .remark = NO_SECURITY},
+    {"use_username_as_clientid", OPTION_BOOL, OPTION_OF_LISTENER, LISTENER_FIELD(use_username_as_clientid)},
     {"user", OPTION_SPECIAL, 0, FIELD(user), .read = special_read_user},
     {"username", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"websockets_headers_size", OPTION_IGNORED, 0, .remark = NO_WEBSOCKETS},
@@ -259,12 +265,17 @@ same_bytes(const struct option *option, const char *a, const char *b)
 bool
 option_same(const struct option *option, const struct config *a, const struct config *b)
 {
-    if (!(option->flags & OPTION_OF_LISTENER)) {
+    if (!(option->flags & (OPTION_OF_LISTENER | OPTION_OF_SECURITY))) {
         return same_bytes(option, (const char *)a, (const char *)b);
+    }
+    bool security = option->flags & OPTION_OF_SECURITY;
+    if (security && !same_bytes(option, (const char *)&a->security, (const char *)&b->security)) {
+        return false;
     }
     unsigned count = a->listener_count < b->listener_count ? a->listener_count : b->listener_count;
     for (unsigned i = 0; i < count; i++) {
-        if (!same_bytes(option, (const char *)&a->listeners[i], (const char *)&b->listeners[i])) {
+        const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
+        if (!same_bytes(option, security ? (const char *)&x->own : (const char *)x, security ? (const char *)&y->own : (const char *)y)) {
             return false;
         }
     }

@@ -40,6 +40,7 @@ enum option_flag {
     OPTION_CAPPED = 1 << 4,           /* more than `max` is `max`, with a warning */
     OPTION_PREFIX = 1 << 5,           /* the name is the start of a family of names */
     OPTION_ALIAS = 1 << 6,            /* an older name of another row */
+    OPTION_OF_SECURITY = 1 << 7,      /* the field is in struct config_security: the one for all, or with per_listener_settings the listener's */
 };
 
 struct option {

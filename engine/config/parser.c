@@ -87,6 +87,13 @@ parser_listener(struct parser *parser, const struct option *option)
     return parser->listener;
 }
 
+struct config_security *
+parser_security(struct parser *parser, const struct option *option)
+{
+    parser->security_said = option->name;
+    return parser->config->per_listener_settings ? &parser_listener(parser, option)->own : &parser->config->security;
+}
+
 static void
 store_number(void *field, size_t size, int64_t number)
 {
@@ -114,6 +121,8 @@ read_field(struct parser *parser, const struct option *option, char *value)
     char *base = (char *)parser->config;
     if (option->flags & OPTION_OF_LISTENER) {
         base = (char *)parser_listener(parser, option);
+    } else if (option->flags & OPTION_OF_SECURITY) {
+        base = (char *)parser_security(parser, option);
     }
     void *field = base + option->offset;
 
@@ -305,7 +314,7 @@ add_loopback(struct parser *parser)
         listener->host = strdup("127.0.0.1");
         listener->file = strdup(config->command_port_count > 0 ? "command line" : "default");
         listener->line = 0;
-        if (listener->host == NULL || listener->file == NULL) {
+        if (!config_security_copy(&listener->own, &parser->fallback.own) || listener->host == NULL || listener->file == NULL) {
             return parser_refuse(parser, "out of memory");
         }
     }
@@ -325,10 +334,8 @@ add_fallback(struct parser *parser)
                     parser->fallback_reason);
     }
     memmove(config->listeners + 1, config->listeners, config->listener_count * sizeof config->listeners[0]);
-    memmove(parser->listener_anonymous + 1, parser->listener_anonymous, config->listener_count);
     config->listener_count++;
     config->listeners[0] = parser->fallback;
-    parser->listener_anonymous[0] = PARSER_NOT_SAID;
     parser->fallback = (struct config_listener){0};
 
     if (config->listeners[0].file == NULL) {
@@ -360,31 +367,27 @@ check_listeners_differ(struct parser *parser)
     return true;
 }
 
-/*
- * Mosquitto 2: a configured listener lets nobody in without a name unless told to. With no other way to come in yet, such a broker would
- * refuse everyone; better to say so at start.
- */
+/* Mosquitto 2: a configured listener lets nobody in without a name unless told to. */
+static bool
+settle_anonymous(const struct config *config, const struct config_listener *listener, bool configured)
+{
+    uint8_t answer = listener->own.allow_anonymous != CONFIG_NOT_SAID ? listener->own.allow_anonymous : config->security.allow_anonymous;
+    return answer == CONFIG_NOT_SAID ? !configured : answer == CONFIG_YES;
+}
+
+/* Such a broker would refuse everyone; better to say so at start. */
 static bool
 check_somebody_may_come(struct parser *parser, bool configured)
 {
     struct config *config = parser->config;
-    bool allowed = config->allow_anonymous_set ? config->allow_anonymous : !configured;
-
     for (unsigned i = 0; i < config->listener_count; i++) {
-        const struct config_listener *listener = &config->listeners[i];
-        uint8_t own = parser->listener_anonymous[i];
-        if (own == PARSER_NOT_SAID ? allowed : own == PARSER_YES) {
-            continue;
+        struct config_listener *listener = &config->listeners[i];
+        listener->allow_anonymous = settle_anonymous(config, listener, configured);
+        if (!config_has_way_in(config, i)) {
+            return parser_refuse(parser, "%s:%u: the listener on port %u would keep everyone out: say 'allow_anonymous true', or name a 'password_file'",
+                                 listener->file, listener->line, listener->port);
         }
-        if (config->allow_anonymous_set && own == PARSER_NOT_SAID) {
-            return parser_refuse(parser, "%s: 'allow_anonymous false' would keep everyone out: authentication (password files, TLS) is not there "
-                                 "yet; only 'allow_anonymous true' works", parser->anonymous_place);
-        }
-        return parser_refuse(parser, "%s:%u: the listener on port %u would keep everyone out: a configuration with a listener has to say "
-                             "'allow_anonymous true', because authentication (password files, TLS) is not there yet",
-                             listener->file, listener->line, listener->port);
     }
-    config->allow_anonymous = true;
     return true;
 }
 

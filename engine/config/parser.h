@@ -21,12 +21,6 @@
 #define PARSER_LINE_MAX 65536u    /* bytes; a string of MQTT cannot be longer. Raising it costs that much memory while reading */
 #define PARSER_FILE_MAX (4u << 20) /* bytes; the whole file is read into memory */
 
-enum parser_answer {
-    PARSER_NOT_SAID,
-    PARSER_NO,
-    PARSER_YES,
-};
-
 struct parser {
     struct config *config;
     const char *file; /* being read */
@@ -38,9 +32,8 @@ struct parser {
     struct config_listener fallback;  /* the default listener: `port`, `bind_address`, options before any listener */
     const char *fallback_reason;      /* the option that brought it into being; NULL: it does not exist */
     bool fallback_bound;              /* it has a `port` or `bind_address`: it is not confined to loopback */
-    uint8_t listener_anonymous[CONFIG_LISTENERS_MAX]; /* enum parser_answer, of listener_allow_anonymous */
+    const char *security_said;        /* the last option that per_listener_settings has to come before */
 
-    char anonymous_place[128]; /* file:line of allow_anonymous */
     bool log_types_said;
     bool log_destinations_said;
 
@@ -65,6 +58,9 @@ __attribute__((format(printf, 2, 3))) void parser_warn(struct parser *parser, co
 
 /* The listener that the current line speaks of. */
 struct config_listener *parser_listener(struct parser *parser, const struct option *option);
+
+/* Where the current line's security setting goes: to all, or with per_listener_settings to the listener. */
+struct config_security *parser_security(struct parser *parser, const struct option *option);
 
 /* The next word of the value, cut at a space; NULL at its end. */
 char *value_next_word(char **value);

@@ -65,7 +65,7 @@ special_read_listener(struct parser *parser, const struct option *option, char *
     if (host != NULL && listener->host == NULL) {
         return parser_refuse(parser, "out of memory");
     }
-    parser->listener_anonymous[config->listener_count++] = PARSER_NOT_SAID;
+    config->listener_count++;
     parser->listener = listener;
     return note_place(parser, listener);
 }
@@ -130,28 +130,44 @@ special_read_protocol(struct parser *parser, const struct option *option, char *
 
 /* -------------------------------------------------------------------------------------------------------- who may come in */
 
+static bool
+read_answer(struct parser *parser, const struct option *option, char *value, uint8_t *out)
+{
+    bool yes;
+    if (!value_read_bool(parser, option, value, &yes)) {
+        return false;
+    }
+    *out = yes ? CONFIG_YES : CONFIG_NO;
+    return true;
+}
+
 bool
 special_read_allow_anonymous(struct parser *parser, const struct option *option, char *value)
 {
-    if (!value_read_bool(parser, option, value, &parser->config->allow_anonymous)) {
-        return false;
-    }
-    parser->config->allow_anonymous_set = true;
-    snprintf(parser->anonymous_place, sizeof parser->anonymous_place, "%.100s:%u", parser->file, parser->line);
-    return true;
+    return read_answer(parser, option, value, &parser_security(parser, option)->allow_anonymous);
 }
 
 bool
 special_read_listener_allow_anonymous(struct parser *parser, const struct option *option, char *value)
 {
-    bool allowed;
-    if (!value_read_bool(parser, option, value, &allowed)) {
-        return false;
-    }
     if (parser->listener == &parser->fallback) {
         return parser_refuse(parser, "option 'listener_allow_anonymous' needs a 'listener' line before it; 'allow_anonymous' is for all listeners");
     }
-    parser->listener_anonymous[parser->listener - parser->config->listeners] = allowed ? PARSER_YES : PARSER_NO;
+    return read_answer(parser, option, value, &parser->listener->own.allow_anonymous);
+}
+
+/* As Mosquitto: once it is true it stays. */
+bool
+special_read_per_listener_settings(struct parser *parser, const struct option *option, char *value)
+{
+    bool on;
+    if (!value_read_bool(parser, option, value, &on)) {
+        return false;
+    }
+    if (on && !parser->config->per_listener_settings && parser->security_said != NULL) {
+        return parser_refuse(parser, "option 'per_listener_settings' has to come before '%s', whose meaning it changes", parser->security_said);
+    }
+    parser->config->per_listener_settings |= on;
     return true;
 }
 

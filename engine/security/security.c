@@ -13,7 +13,7 @@ security_read(const struct config *config, const struct security *before, char *
     }
     security->generation = before != NULL ? before->generation + 1 : 1;
     for (unsigned i = 0; i < config->listener_count; i++) {
-        security->listeners[i].allow_anonymous = config->allow_anonymous;
+        security->listeners[i].allow_anonymous = config->listeners[i].allow_anonymous;
     }
     return security;
 }

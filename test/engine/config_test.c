@@ -72,8 +72,10 @@ default_is_loopback_port_1883_anonymous(void **state)
     assert_true(config->listeners[0].loopback);
     assert_int_equal(config->listeners[0].max_qos, 2);
     assert_int_equal(config->listeners[0].max_connections, 0);
-    assert_true(config->allow_anonymous);
-    assert_false(config->allow_anonymous_set);
+    assert_true(config->listeners[0].allow_anonymous);
+    assert_false(config->per_listener_settings);
+    assert_int_equal(config->login_cache_entries, 16384);
+    assert_int_equal(config->login_cache_s, 86400);
     assert_string_equal(config->auto_id_prefix, "auto-");
     assert_int_equal(config->persistent_client_expiration_s, 14 * 86400);
     assert_int_equal(config->max_inflight_messages, 100);
@@ -302,13 +304,14 @@ seventeenth_listener_is_refused(void **state)
 /* -------------------------------------------------------------------------------------------------------- who may come in */
 
 static void
-listener_without_allow_anonymous_is_refused(void **state)
+a_listener_that_nobody_can_enter_is_refused(void **state)
 {
     (void)state;
     refuse("sys_interval 5\nlistener 1883\n", "test.conf:2: the listener on port 1883 would keep everyone out");
-    refuse("port 1883\n", "has to say 'allow_anonymous true'");
-    refuse("listener 1883\nallow_anonymous false\n", "test.conf:2: 'allow_anonymous false' would keep everyone out");
-    refuse("allow_anonymous false\n", "authentication (password files, TLS) is not there yet");
+    refuse("port 1883\n", "say 'allow_anonymous true', or name a 'password_file'");
+    refuse("listener 1883\nallow_anonymous false\n", "test.conf:1: the listener on port 1883 would keep everyone out");
+    refuse("allow_anonymous false\n", "would keep everyone out");
+    refuse("per_listener_settings true\nlistener 1883\npassword_file /p\nlistener 1884\n", "test.conf:4: the listener on port 1884");
 }
 
 static void
@@ -316,11 +319,68 @@ listener_allow_anonymous_speaks_for_its_listener(void **state)
 {
     (void)state;
     struct config *config = accept("listener 1883\nlistener_allow_anonymous true\n");
-    assert_true(config->allow_anonymous);
+    assert_true(config->listeners[0].allow_anonymous);
     config_free(&config);
     refuse("listener 1883\nlistener_allow_anonymous true\nlistener 1884\n", "test.conf:3: the listener on port 1884");
     refuse("allow_anonymous true\nlistener 1883\nlistener_allow_anonymous false\n", "test.conf:2: the listener on port 1883");
     refuse("listener_allow_anonymous true\n", "put it after a 'listener' line");
+    config = accept("allow_anonymous true\npassword_file /p\nlistener 1883\nlistener_allow_anonymous false\nlistener 1884\n");
+    assert_false(config->listeners[0].allow_anonymous);
+    assert_true(config->listeners[1].allow_anonymous);
+    config_free(&config);
+}
+
+/* Mosquitto: a password file and a listener, and nothing about anonymous clients, keeps those out; without a listener they are let in. */
+static void
+a_password_file_is_a_way_in(void **state)
+{
+    (void)state;
+    struct config *config = accept("listener 1883\npassword_file /etc/our users\n");
+    assert_false(config->listeners[0].allow_anonymous);
+    assert_string_equal(config_security(config, 0)->password_file, "/etc/our users");
+    config_free(&config);
+    config = accept("password_file /p\n");
+    assert_true(config->listeners[0].allow_anonymous);
+    config_free(&config);
+    config = accept("password_file /p\nallow_anonymous false\n");
+    assert_false(config->listeners[0].allow_anonymous);
+    config_free(&config);
+}
+
+static void
+per_listener_settings_keeps_listeners_apart(void **state)
+{
+    (void)state;
+    struct config *config = accept("per_listener_settings true\nlistener 1883\npassword_file /a\nlistener 1884\nallow_anonymous true\n");
+    assert_string_equal(config_security(config, 0)->password_file, "/a");
+    assert_false(config->listeners[0].allow_anonymous);
+    assert_null(config_security(config, 1)->password_file);
+    assert_true(config->listeners[1].allow_anonymous);
+    config_free(&config);
+    config = accept("per_listener_settings true\nper_listener_settings false\nlistener 1883\npassword_file /a\n");
+    assert_true(config->per_listener_settings); /* as Mosquitto: once true it stays */
+    config_free(&config);
+    config = accept("per_listener_settings true\npassword_file /a\n"); /* the default listener */
+    assert_string_equal(config_security(config, 0)->password_file, "/a");
+    config_free(&config);
+    refuse("password_file /a\nper_listener_settings true\n", "has to come before 'password_file'");
+    refuse("allow_anonymous true\nper_listener_settings true\n", "has to come before 'allow_anonymous'");
+}
+
+static void
+rules_for_client_identifiers_are_read(void **state)
+{
+    (void)state;
+    struct config *config = accept("clientid_prefixes dev-\nallow_anonymous true\nlistener 1883\nuse_username_as_clientid true\n"
+                                   "listener 1884\nclientid_is_username true\nclientid_is_certificate 1\nlogin_cache_entries 0\nlogin_cache_seconds 7\n");
+    assert_string_equal(config->clientid_prefixes, "dev-");
+    assert_true(config->listeners[0].use_username_as_clientid);
+    assert_false(config->listeners[0].clientid_is_username);
+    assert_true(config->listeners[1].clientid_is_username);
+    assert_true(config->listeners[1].clientid_is_certificate);
+    assert_int_equal(config->login_cache_entries, 0);
+    assert_int_equal(config->login_cache_s, 7);
+    config_free(&config);
 }
 
 /* ----------------------------------------------------------------------------------------------------- what is not there */
@@ -330,9 +390,9 @@ what_is_not_supported_is_refused_by_name(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "password_file /etc/p", "acl_file /etc/a", "psk_file /etc/p", "psk_hint h", "cafile c", "capath c", "certfile c", "keyfile k",
+        "acl_file /etc/a", "psk_file /etc/p", "psk_hint h", "cafile c", "capath c", "certfile c", "keyfile k",
         "tls_version tlsv1.2", "tls_engine e", "ciphers_tls1.3 x", "require_certificate true", "use_identity_as_username true",
-        "plugin /x.so", "plugin_opt_some_thing 1", "auth_plugin /x.so", "auth_opt_db 1", "per_listener_settings true", "clientid_prefixes a",
+        "plugin /x.so", "plugin_opt_some_thing 1", "auth_plugin /x.so", "auth_opt_db 1",
         "bind_interface eth0", "mount_point a/", "persistence true", "connection bridge", "address 192.0.2.1", "topic # both",
         "bridge_cafile c", "remote_username u", "enable_proxy_protocol 2", "message_size_limit 100", "http_dir /var/www",
     };
@@ -678,6 +738,31 @@ reload_reads_the_file_again(void **state)
     config_free(&old);
 }
 
+/* What runs is what was there at the start. */
+static void
+a_reload_keeps_listeners_in_their_places(void **state)
+{
+    (void)state;
+    struct config *old;
+    write_file("main", "per_listener_settings true\nlistener 1883\npassword_file /a\nlistener 1884\npassword_file /b\nlistener 1885\npassword_file /c\n");
+    assert_int_equal(arguments(&old, "-c", path_of("main"), NULL, NULL), CONFIG_RUN);
+    write_file("main", "per_listener_settings true\nlistener 1886\nallow_anonymous true\nlistener 1885\npassword_file /C\nlistener 1883\npassword_file /A\n");
+    struct config *new = config_reload(old, error, sizeof error);
+    assert_non_null(new);
+    config_check(new);
+    assert_int_equal(new->listener_count, 3);
+    assert_int_equal(new->listeners[0].port, 1883);
+    assert_string_equal(config_security(new, 0)->password_file, "/A");
+    assert_int_equal(new->listeners[1].port, 1884);
+    assert_true(new->listeners[1].gone);
+    assert_false(new->listeners[1].allow_anonymous);
+    assert_null(config_security(new, 1)->password_file);
+    assert_string_equal(config_security(new, 2)->password_file, "/C");
+    assert_true(warns(new, "the listeners were changed; that takes a restart"));
+    config_free(&new);
+    config_free(&old);
+}
+
 static void
 reload_of_a_wrong_file_says_why(void **state)
 {
@@ -771,7 +856,10 @@ main(void)
         cmocka_unit_test(options_before_any_listener_stay_on_loopback),
         cmocka_unit_test(wrong_listeners_are_refused),
         cmocka_unit_test(seventeenth_listener_is_refused),
-        cmocka_unit_test(listener_without_allow_anonymous_is_refused),
+        cmocka_unit_test(a_listener_that_nobody_can_enter_is_refused),
+        cmocka_unit_test(a_password_file_is_a_way_in),
+        cmocka_unit_test(per_listener_settings_keeps_listeners_apart),
+        cmocka_unit_test(rules_for_client_identifiers_are_read),
         cmocka_unit_test(listener_allow_anonymous_speaks_for_its_listener),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
         cmocka_unit_test(switching_off_what_is_not_there_is_accepted),
@@ -792,6 +880,7 @@ main(void)
         cmocka_unit_test(wrong_arguments_are_refused),
         cmocka_unit_test_setup_teardown(help_version_and_test_end_well, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reload_reads_the_file_again, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_reload_keeps_listeners_in_their_places, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reload_of_a_wrong_file_says_why, make_folder, remove_folder),
         cmocka_unit_test(reload_without_a_file_gives_the_same),
         cmocka_unit_test(readme_names_every_option_that_works),
