@@ -148,6 +148,7 @@ struct io {
     struct numbers submitted; /* sockets with a send to start */
     struct numbers stopping;  /* sockets in RECEIVE_LAST, until the next io_wait is over */
     struct inbox inbox;
+    struct inbox held_work; /* sim_hold_work() */
     struct inbox unworked; /* after io_leave: what io_work_end() gives back */
     struct listener *listeners;
     unsigned listener_count;
@@ -178,6 +179,8 @@ struct sim {
     struct due *heap;
     size_t heap_count, heap_room;
     uint64_t orders;
+    bool work_held;
+    uint32_t work_room; /* pieces that one shard may have waiting while it is held */
 };
 
 struct io_set {
@@ -867,6 +870,10 @@ io_leave(struct io *io)
             let_go_broker_end(io->sim, arrival.conn);
         }
     }
+    while (io->held_work.count > 0) {
+        struct arrival arrival = pop_inbox(&io->held_work);
+        push_inbox(&io->unworked, &arrival);
+    }
     forget_closing(io);
     io->socket_count = 0;
     io->socket_free = NONE;
@@ -893,6 +900,7 @@ io_close_all(struct io_set *set)
         free(io->submitted.all);
         free(io->stopping.all);
         free(io->inbox.all);
+        free(io->held_work.all);
         free(io->unworked.all);
         free(io->listeners);
     }
@@ -1305,8 +1313,29 @@ bool
 io_work(struct io *io, enum io_work_class class, void (*work)(void *argument), void *argument)
 {
     (void)class;
-    send_to_inbox(io->sim, io->shard, (struct arrival){.token = (uint64_t)(uintptr_t)argument, .conn = NONE, .type = IO_WORKED, .work = work});
-    return true;
+    struct arrival arrival = {.token = (uint64_t)(uintptr_t)argument, .conn = NONE, .type = IO_WORKED, .work = work};
+    if (!io->sim->work_held) {
+        send_to_inbox(io->sim, io->shard, arrival);
+        return true;
+    }
+    bool room = io->held_work.count < io->sim->work_room;
+    if (room) {
+        push_inbox(&io->held_work, &arrival);
+    }
+    return room;
+}
+
+void
+sim_hold_work(struct sim *sim, bool hold, uint32_t room)
+{
+    struct io_set *set = (struct io_set *)sim; /* its first member */
+    sim->work_held = hold;
+    sim->work_room = room;
+    for (unsigned i = 0; !hold && i < set->options.shard_count; i++) {
+        while (set->shards[i].held_work.count > 0) {
+            send_to_inbox(sim, i, pop_inbox(&set->shards[i].held_work));
+        }
+    }
 }
 
 void *

@@ -45,6 +45,11 @@ void sim_advance(struct sim *sim, uint64_t by_ns);
 uint64_t sim_next_ns(const struct sim *sim);
 /* True if io_wait(shard) would return an event or a wake-up now, or start a send that io_send() has left for it. */
 bool sim_ready(const struct sim *sim, unsigned shard);
+/*
+ * Work off the shards (io_work) takes until it is let go: each shard's takes `room` pieces, and then its queue is full. False: what was held begins, and everything
+ * after it at once.
+ */
+void sim_hold_work(struct sim *sim, bool hold, uint32_t room);
 /* The sim's own random numbers, for tests that want to be repeatable with it. */
 uint64_t sim_random(struct sim *sim);
 
