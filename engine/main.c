@@ -2,6 +2,7 @@
 #include "engine/broker.h"
 #include "engine/log.h"
 #include "engine/observe/log_topic.h"
+#include "engine/security/security.h"
 #include "engine/shard.h"
 
 #include <errno.h>
@@ -213,6 +214,23 @@ run(struct broker *broker, const sigset_t *signals, struct config **all, unsigne
     return result;
 }
 
+/* --test-config: what the configuration names is read as at the start. */
+static int
+test_configuration(struct config **config)
+{
+    char error[ERROR_BYTES];
+    struct security *security = security_read(*config, NULL, error, sizeof error);
+    bool valid = security != NULL;
+    if (valid) {
+        config_tell_valid(*config);
+    } else {
+        fprintf(stderr, "Error: %s\n", error);
+    }
+    security_free(&security);
+    config_free(config);
+    return valid ? 0 : EXIT_CONFIGURATION;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -221,6 +239,9 @@ main(int argc, char **argv)
     enum config_outcome outcome = config_from_arguments(argc, argv, &all[0]);
     if (outcome != CONFIG_RUN) {
         return outcome == CONFIG_EXIT_OK ? 0 : EXIT_CONFIGURATION;
+    }
+    if (all[0]->test_only) {
+        return test_configuration(&all[0]);
     }
     count = 1;
     if (all[0]->daemonize && daemon(1, 0) != 0) {

@@ -8,6 +8,8 @@
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
+#include "engine/security/login.h"
+#include "engine/security/recheck.h"
 #include "engine/security/security.h"
 #include "engine/session/session.h"
 
@@ -105,6 +107,7 @@ shard_close(struct shard **sp)
     }
     share_fini(shard);
     sys_close(shard);
+    login_close(shard);
     session_table_fini(&shard->session_table);
     subscribers_fini(&shard->subscribers);
     loopback_fini(&shard->loopback);
@@ -218,6 +221,7 @@ take_configuration(struct shard *shard)
     const struct security *security = atomic_load_explicit(&shard->broker->security, memory_order_acquire);
     if (security != shard->security) {
         shard->security = security;
+        recheck_begin(shard);
         /* Release pairs with free_old_snapshots() (engine/broker.c). */
         atomic_store_explicit(&shard->security_seen, security->generation, memory_order_release);
     }
@@ -264,7 +268,7 @@ begin_stopping(struct shard *shard)
 bool
 shard_busy(const struct shard *shard)
 {
-    return shard->timers_behind || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
+    return shard->timers_behind || shard->rechecking || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
            (shard->held_first != NULL && shard->held_may_go) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
 }
 
@@ -357,6 +361,7 @@ shard_turn(struct shard *shard, bool may_wait)
         handle_event(shard, &events[i]);
     }
     look_at_pace(shard);
+    recheck_some(shard);
     if (shard->replays != NULL) {
         replay_run(shard);
     }

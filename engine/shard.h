@@ -39,6 +39,7 @@ enum timer_kind {
 
 struct connection;
 struct session;
+struct verified;
 struct replay;
 struct share_group;
 struct gathered;
@@ -60,6 +61,9 @@ struct shard {
     struct io *io;
     const struct config *config; /* as of this turn */
     const struct security *security; /* the same, or one turn older */
+    struct verified *verified;       /* passwords found right lately; NULL: none yet */
+    struct slab_walk recheck;        /* over connections, after a reload */
+    bool rechecking;
     _Atomic uint32_t security_seen;  /* its generation: read by who reloads */
     struct budget_account *account;
     enum budget_level pressure;

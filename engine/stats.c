@@ -22,6 +22,7 @@ stats_drop_name(enum drop_reason reason)
         [DROP_SUBSCRIPTION_LIMIT] = "subscription limit",
         [DROP_KEEP_ALIVE] = "keep-alive",
         [DROP_WORK_FULL] = "work full",
+        [DROP_LOGIN_REFUSED] = "login refused",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

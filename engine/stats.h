@@ -27,6 +27,7 @@ enum drop_reason {
     DROP_SUBSCRIPTION_LIMIT, /* subscriptions refused at a limit */
     DROP_KEEP_ALIVE,         /* connections silent for 1.5 keep-alives */
     DROP_WORK_FULL,          /* too much waits for the worker threads */
+    DROP_LOGIN_REFUSED,      /* wrong passwords, and clients that may not be who they say */
     DROP_REASONS,
 };
 

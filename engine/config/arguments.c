@@ -164,17 +164,18 @@ config_from_arguments(int argc, char **argv, struct config **out)
         fprintf(stderr, "Error: %s\n", error);
         outcome = CONFIG_EXIT_ERROR;
     }
-    if (outcome == CONFIG_RUN && config->test_only) {
-        print_warnings(config);
-        printf("The configuration%s%s is valid.\n", config->config_file != NULL ? " in " : "",
-               config->config_file != NULL ? config->config_file : "");
-        outcome = CONFIG_EXIT_OK;
-    }
     if (outcome != CONFIG_RUN) {
         config_free(&config);
     }
     *out = config;
     return outcome;
+}
+
+void
+config_tell_valid(const struct config *config)
+{
+    print_warnings(config);
+    printf("The configuration%s%s is valid.\n", config->config_file != NULL ? " in " : "", config->config_file != NULL ? config->config_file : "");
 }
 
 /* --------------------------------------------------------------------------------------------------------------- reload */

@@ -149,12 +149,15 @@ struct config {
 /* What the command line asked for when there is nothing to run. */
 enum config_outcome {
     CONFIG_RUN,
-    CONFIG_EXIT_OK,     /* -h, --version, --test-config of a good configuration: printed */
+    CONFIG_EXIT_OK,     /* -h, --version: printed */
     CONFIG_EXIT_ERROR,  /* already explained on stderr */
 };
 
-/* Builds a configuration from main's arguments. */
+/* Builds a configuration from main's arguments; with `test_only` it is to be looked at and not to be run. */
 enum config_outcome config_from_arguments(int argc, char **argv, struct config **out);
+
+/* Prints the warnings, and that it is valid: for --test-config, when the files that it names are found good too. */
+void config_tell_valid(const struct config *config);
 
 /* Reads the file that `old` was read from once more, with the same command line settings. NULL, with a line in `error`, when it is wrong: the old one stays. */
 struct config *config_reload(const struct config *old, char *error, size_t error_size);

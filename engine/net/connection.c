@@ -4,6 +4,8 @@
 #include "engine/log.h"
 #include "engine/net/alias.h"
 #include "engine/protocol/input.h"
+#include "engine/security/exchange.h"
+#include "engine/security/login.h"
 #include "engine/session/session.h"
 #include "engine/transport/transport.h"
 
@@ -59,7 +61,7 @@ static void
 forget_extra(struct shard *shard, struct connection *c)
 {
     if (c->extra != NULL) {
-        assert(c->extra->transport == NULL && c->extra->alias_bytes == 0);
+        assert(c->extra->transport == NULL && c->extra->alias_bytes == 0 && c->extra->login == NULL && c->extra->exchange == NULL);
         budget_refund(shard->account, sizeof *c->extra);
         free(c->extra);
         c->extra = NULL;
@@ -666,6 +668,8 @@ stop_input(struct shard *shard, struct connection *c)
     if (c->held) {
         unhold(shard, c);
     }
+    login_forget(shard, c);
+    exchange_forget(shard, c);
     free(c->partial);
     c->partial = NULL;
     budget_refund(shard->account, c->partial_room);

@@ -55,7 +55,10 @@ struct connection_extra {
     struct alias_table *alias_in, *alias_out;
     uint64_t alias_bytes;          /* of both: charged */
     struct transport *transport;   /* NULL: the socket's bytes are MQTT's */
+    struct login *login;           /* a password that is being looked at: engine/security/login.h; NULL: none */
+    struct exchange *exchange;     /* enhanced authentication under way: engine/security/exchange.h; NULL: none */
     uint8_t peer_v6[16];
+    bool enhanced;                 /* it came in by enhanced authentication, and may do so again */
 };
 
 /* Two cache lines. The first is what a packet that comes and one that goes look at. */

@@ -1,6 +1,7 @@
 /* CONNECT, DISCONNECT and AUTH: how a connection gets its session, and how it says goodbye. */
 #include "engine/log.h"
 #include "engine/protocol/input.h"
+#include "engine/security/exchange.h"
 #include "engine/security/login.h"
 #include "engine/session/session.h"
 
@@ -13,12 +14,11 @@
 #define ASSIGNED_ID_RANDOM 22u
 #define CLIENT_ID_MAX 65535u
 
-/* Answers with an error CONNACK in the client's own version, then closes. MQTT5 [MQTT-3.1.4-2]. */
-static void
-refuse_connect(struct shard *shard, struct connection *c, const struct connect *connect, uint8_t reason, const char *explain)
+void
+connect_refuse(struct shard *shard, struct connection *c, uint8_t asked, uint8_t reason, const char *explain)
 {
     /* A level that we do not speak is answered in 3.1.1's form below 5 (MQTT3 [MQTT-3.1.2-2]), in version 5's above. */
-    uint8_t version = connect->version >= MQTT_VERSION_5 ? MQTT_VERSION_5 : MQTT_VERSION_311;
+    uint8_t version = asked >= MQTT_VERSION_5 ? MQTT_VERSION_5 : MQTT_VERSION_311;
     if (version != MQTT_VERSION_5 && (reason == REASON_MALFORMED_PACKET || reason == REASON_PROTOCOL_ERROR)) {
         input_refuse(shard, c, reason, explain); /* MQTT3 [MQTT-3.1.4-1]: closed without a CONNACK */
         return;
@@ -37,10 +37,6 @@ static uint8_t
 check_policy(const struct shard *shard, const struct connect *connect, const char **explain)
 {
     const struct config *config = shard->config;
-    if (properties_has(&connect->properties, PROPERTY_AUTHENTICATION_METHOD)) {
-        *explain = "asked for enhanced authentication, and no method is configured";
-        return REASON_BAD_AUTHENTICATION_METHOD; /* MQTT5 4.12 */
-    }
     if (connect->client_id.size == 0 && !config->allow_zero_length_clientid) {
         *explain = "an empty client identifier is not allowed here";
         return REASON_CLIENT_IDENTIFIER_NOT_VALID;
@@ -188,6 +184,7 @@ send_connack(struct shard *shard, struct connection *c, const struct connack_fac
     if (c->version == MQTT_VERSION_5) {
         write_connack_properties(shard, c, facts, &connack.properties);
         add_response_information(shard, facts, &connack.properties, response, sizeof response);
+        exchange_add_to_connack(c, &connack.properties);
     }
     uint8_t bytes[512 + CLIENT_ID_MAX];
     uint32_t size = encode_connack(bytes, sizeof bytes, c->version, &connack);
@@ -271,6 +268,16 @@ set_principal(struct shard *shard, struct session *session, struct principal *pr
 }
 
 static void
+tell_connected(const struct connection *c, const struct connect *connect, struct bytes client_id)
+{
+    const struct principal *principal = session_get_extra(c->session)->principal;
+    struct bytes user = principal != NULL ? principal->user : bytes_of(NULL, 0);
+    log_peer(CONFIG_LOG_NOTICE, DROP_REASONS, "New client connected from %s as %.*s (p%u, c%u, k%u%s%.*s%s).", connection_peer_text(c), (int)client_id.size,
+             (const char *)client_id.data, connect->version, connect->clean_start, connect->keep_alive_s, user.size > 0 ? ", u'" : "", (int)user.size,
+             (const char *)user.data, user.size > 0 ? "'" : "");
+}
+
+static void
 admit_client(struct shard *shard, struct connection *c, const struct connect *connect, struct principal *principal)
 {
     uint8_t assigned[128];
@@ -288,7 +295,7 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
     struct session *session = take_session(shard, connect, client_id, &facts.session_present, &reason);
     if (session == NULL) {
         principal_free(shard->account, &principal);
-        refuse_connect(shard, c, connect, reason, "no session can be made");
+        connect_refuse(shard, c, connect->version, reason, "no session can be made");
         return;
     }
     bool remembered = set_principal(shard, session, principal);
@@ -316,13 +323,21 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
         return;
     }
     if (shard->config->connection_messages) {
-        log_peer(CONFIG_LOG_NOTICE, DROP_REASONS, "New client connected from %s as %.*s (p%u, c%u, k%u).", connection_peer_text(c),
-                 (int)client_id.size, (const char *)client_id.data, connect->version, connect->clean_start, connect->keep_alive_s);
+        tell_connected(c, connect, client_id);
     }
     send_connack(shard, c, &facts);
     if (c->state == CONNECTION_CONNECTED) {
         session_resend_all(session);
         session_pump(shard, session);
+    }
+}
+
+/* The password is not needed any more. Before CONNACK the packet always lies in memory of the connection's own (input_feed). */
+static void
+forget_secret(const struct connect *connect)
+{
+    if (connect->password.size > 0) {
+        explicit_bzero((void *)(uintptr_t)connect->password.data, connect->password.size);
     }
 }
 
@@ -342,8 +357,11 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
     if (reason == REASON_SUCCESS) {
         reason = check_will_qos(shard, c, &connect);
     }
+    if (reason == REASON_SUCCESS) {
+        reason = login_name_client(shard, c, &connect, &explain);
+    }
     if (reason != REASON_SUCCESS) {
-        refuse_connect(shard, c, &connect, reason, explain);
+        connect_refuse(shard, c, connect.version, reason, explain);
         return;
     }
     if (connect.client_id.size > 0) {
@@ -354,14 +372,19 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
         }
     }
     struct login_answer answer;
-    switch (login_start(shard, c, &connect, &answer)) {
+    enum login_verdict verdict = login_start(shard, c, frame, &connect, &answer);
+    if (verdict != LOGIN_PENDING) {
+        forget_secret(&connect);
+    }
+    switch (verdict) {
     case LOGIN_ACCEPTED:
         admit_client(shard, c, &connect, answer.principal);
         break;
     case LOGIN_REFUSED:
-        refuse_connect(shard, c, &connect, answer.reason, answer.explain);
+        connect_refuse(shard, c, connect.version, answer.reason, answer.explain);
         break;
     case LOGIN_PENDING:
+    case LOGIN_TALKING:
         break;
     }
 }
@@ -396,14 +419,9 @@ handle_disconnect(struct shard *shard, struct connection *c, const struct frame 
 void
 handle_auth(struct shard *shard, struct connection *c, const struct frame *frame)
 {
-    struct disconnect packet;
-    uint8_t reason = decode_disconnect(frame, c->version, PACKET_FROM_CLIENT, &packet);
-    if (c->version != MQTT_VERSION_5) {
+    if (c->state == CONNECTION_CONNECTED && c->version != MQTT_VERSION_5) {
         input_refuse(shard, c, REASON_PROTOCOL_ERROR, "an AUTH packet, which its version does not have");
-    } else if (reason != REASON_SUCCESS) {
-        input_refuse(shard, c, reason, "a malformed AUTH");
-    } else {
-        /* No method exists yet, so none can have been agreed on at CONNECT. MQTT5 [MQTT-4.12.0-7]. */
-        input_refuse(shard, c, REASON_PROTOCOL_ERROR, "an AUTH without an authentication method at CONNECT");
+        return;
     }
+    exchange_packet(shard, c, frame);
 }

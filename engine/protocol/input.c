@@ -2,6 +2,7 @@
 
 #include "codec/encode.h"
 #include "engine/log.h"
+#include "engine/security/exchange.h"
 #include "engine/session/session.h"
 
 #include <stdlib.h>
@@ -33,12 +34,29 @@ handle_ping(struct shard *shard, struct connection *c, const struct frame *frame
     connection_put(shard, c, pingresp, sizeof pingresp);
 }
 
+/* Between a CONNECT and its CONNACK. MQTT5 [MQTT-3.1.2-30]: AUTH and DISCONNECT only. */
+static void
+handle_frame_of_exchange(struct shard *shard, struct connection *c, const struct frame *frame)
+{
+    if (frame->type == PACKET_AUTH) {
+        handle_auth(shard, c, frame);
+    } else if (frame->type == PACKET_DISCONNECT) {
+        connection_drop(shard, c, true);
+    } else {
+        input_refuse(shard, c, REASON_PROTOCOL_ERROR, "a packet before its authentication was over");
+    }
+}
+
 /* One whole packet. */
 static void
 handle_frame(struct shard *shard, struct connection *c, const struct frame *frame)
 {
     stats_add(&shard->stats.packets_received, 1);
 
+    if (c->state == CONNECTION_NEW && exchange_under_way(c)) {
+        handle_frame_of_exchange(shard, c, frame);
+        return;
+    }
     if (c->state == CONNECTION_NEW) {
         /* MQTT5 [MQTT-3.1.0-1]: the first packet is CONNECT; anything else closes without an answer. */
         if (frame->type != PACKET_CONNECT) {

@@ -18,8 +18,15 @@ struct principal_claim {
     struct bytes name, value;
 };
 
+/* What it was accepted for. */
+enum principal_way {
+    PRINCIPAL_UNPROVED,    /* nothing: anonymous, or a user name that nobody asked to prove */
+    PRINCIPAL_BY_PASSWORD, /* a password file; `credential` is the fingerprint of its line */
+};
+
 struct principal {
     struct bytes user;
+    uint8_t way;                   /* enum principal_way */
     const struct principal_claim *claims;
     uint32_t claim_count;
     uint8_t listener;              /* the one it came through: its settings count */

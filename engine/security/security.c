@@ -2,6 +2,44 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "engine/log.h"
+#include "engine/security/password_file.h"
+
+#define WARNING_BYTES 512
+
+/* The same path is read once. */
+static struct password_file *
+find_passwords(const struct security *security, const struct config *config, unsigned before, const char *path)
+{
+    for (unsigned i = 0; i < before; i++) {
+        const char *other = config_security(config, i)->password_file;
+        if (other != NULL && strcmp(other, path) == 0) {
+            return security->listeners[i].passwords;
+        }
+    }
+    return NULL;
+}
+
+static bool
+read_passwords(struct security *security, const struct config *config, unsigned listener, char *error, size_t error_size)
+{
+    const char *path = config_security(config, listener)->password_file;
+    if (path == NULL) {
+        return true;
+    }
+    struct password_file **passwords = &security->listeners[listener].passwords;
+    char warning[WARNING_BYTES] = "";
+    *passwords = find_passwords(security, config, listener, path);
+    if (*passwords == NULL) {
+        *passwords = password_file_read(path, error, error_size, warning, sizeof warning);
+    }
+    if (warning[0] != '\0') {
+        log_line(CONFIG_LOG_WARNING, "Warning: %s", warning);
+    }
+    return *passwords != NULL;
+}
 
 struct security *
 security_read(const struct config *config, const struct security *before, char *error, size_t error_size)
@@ -14,13 +52,33 @@ security_read(const struct config *config, const struct security *before, char *
     security->generation = before != NULL ? before->generation + 1 : 1;
     for (unsigned i = 0; i < config->listener_count; i++) {
         security->listeners[i].allow_anonymous = config->listeners[i].allow_anonymous;
+        if (!read_passwords(security, config, i, error, error_size)) {
+            security_free(&security);
+            return NULL;
+        }
     }
     return security;
+}
+
+static bool
+freed_before(const struct security *security, unsigned listener)
+{
+    for (unsigned i = 0; i < listener; i++) {
+        if (security->listeners[i].passwords == security->listeners[listener].passwords) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void
 security_free(struct security **sp)
 {
-    free(*sp);
+    struct security *security = *sp;
     *sp = NULL;
+    for (unsigned i = 0; security != NULL && i < CONFIG_LISTENERS_MAX; i++) {
+        struct password_file *passwords = freed_before(security, i) ? NULL : security->listeners[i].passwords;
+        password_file_free(&passwords);
+    }
+    free(security);
 }

@@ -15,8 +15,11 @@
 
 #include "engine/config/config.h"
 
+struct password_file;
+
 /* What counts for one listener. */
 struct security_listener {
+    struct password_file *passwords; /* NULL: none. Listeners that name the same file share it */
     bool allow_anonymous;
 };
 

@@ -300,7 +300,8 @@ struct hello {
     uint32_t expiry_s;        /* 0: not given */
     uint16_t keep_alive_s, receive_maximum, aliases;
     uint32_t packet_size;
-    const char *method, *user_name, *password;
+    const char *method, *data; /* enhanced authentication */
+    const char *user_name, *password;
     const char *will_topic, *will_payload; /* topic NULL: no will */
     uint8_t will_qos;
     bool will_retain;
@@ -365,6 +366,7 @@ hello_properties(struct properties *p, const struct hello *h)
         properties_mark(p, PROPERTY_REQUEST_RESPONSE_INFORMATION);
     }
     put_text(p, PROPERTY_AUTHENTICATION_METHOD, &p->authentication_method, h->method);
+    put_text(p, PROPERTY_AUTHENTICATION_DATA, &p->authentication_data, h->data);
 }
 
 static inline void

@@ -38,7 +38,8 @@ SCRIPT_S = 150 * PATIENCE  # a script that takes longer hangs: its stacks are pr
 UNKNOWN_TO_MOSQUITTO = {
     'shards', 'shard_connections', 'batch_wait_us', 'connect_timeout', 'global_max_connections', 'global_max_clients',
     'max_connect_packet_size', 'receive_maximum', 'max_subscriptions', 'max_topic_levels', 'max_output_bytes', 'global_max_filters',
-    'max_retained_messages', 'max_retained_bytes', 'max_topic_alias_broker',
+    'max_retained_messages', 'max_retained_bytes', 'max_topic_alias_broker', 'login_cache_entries', 'login_cache_seconds', 'clientid_is_username',
+    'clientid_is_certificate',
 }
 
 SANITIZER_REPORTS = ('ERROR: AddressSanitizer', 'ERROR: LeakSanitizer', 'WARNING: ThreadSanitizer', 'runtime error:', 'Assertion `', 'assertion failed')
@@ -151,6 +152,13 @@ class Broker:
 
     def stderr(self):
         return self.stderr_path.read_text(errors='replace') if self.stderr_path.exists() else ''
+
+    def reload(self):
+        """SIGHUP, and waits until the broker says how it went: True, or False if the old configuration stays."""
+        before = self.stderr().count('onfiguration not reloaded'), self.stderr().count('Configuration reloaded.')
+        self.signal(signal.SIGHUP)
+        eventually(lambda: (self.stderr().count('onfiguration not reloaded'), self.stderr().count('Configuration reloaded.')) != before, what='the reload')
+        return self.stderr().count('Configuration reloaded.') > before[1]
 
     def signal(self, number):
         self.process.send_signal(number)
