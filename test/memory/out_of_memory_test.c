@@ -4,11 +4,14 @@
  * The linker puts failing_*() in place of the heap's functions (--wrap). One scenario runs again and again; each time another allocation fails. Requests of
  * more than FAIL_BYTES_MAX are left alone: buffers between shards abort the process by contract when the machine has really nothing left (engine/mesh.h).
  */
+#include "test/support/scram_client.h"
+#include "test/support/users.h"
 #include "test/support/world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -173,6 +176,87 @@ play(struct world *w)
     settle(w, 60000); /* everything expires */
 }
 
+/* ----------------------------------------------------------------------------------------------------------------- logins */
+
+static char users_option[128];
+
+static void
+send_login(struct client *c, const char *id, const char *user, const char *secret)
+{
+    struct packet p = {.type = PACKET_CONNECT, .connect = {.version = 5, .clean_start = true, .has_user_name = true, .has_password = true}};
+    p.connect.client_id = bytes_of(id, (uint32_t)strlen(id));
+    p.connect.user_name = bytes_of(user, (uint32_t)strlen(user));
+    p.connect.password = bytes_of(secret, (uint32_t)strlen(secret));
+    client_send(c, &p);
+}
+
+static void
+put_auth(struct properties *p, struct bytes data)
+{
+    properties_mark(p, PROPERTY_AUTHENTICATION_METHOD);
+    p->authentication_method = bytes_of("SCRAM-SHA-256", 13);
+    properties_mark(p, PROPERTY_AUTHENTICATION_DATA);
+    p->authentication_data = data;
+}
+
+static void
+send_auth(struct client *c, uint8_t reason, struct bytes data)
+{
+    struct packet p = {.type = PACKET_AUTH, .disconnect = {.reason = reason}};
+    put_auth(&p.disconnect.properties, data);
+    client_send(c, &p);
+}
+
+/* Answers the challenge, if one comes. */
+static void
+prove(struct world *w, struct client *c, struct scram_client *device)
+{
+    struct packet got;
+    settle(w, 10);
+    while (client_receive(c, &got)) {
+        if (got.type == PACKET_AUTH && got.disconnect.reason == REASON_CONTINUE_AUTHENTICATION &&
+            scram_client_answer(device, got.disconnect.properties.authentication_data)) {
+            send_auth(c, REASON_CONTINUE_AUTHENTICATION, scram_client_final(device));
+        }
+    }
+    settle(w, 10);
+}
+
+static void
+play_exchange(struct world *w, struct client *c)
+{
+    struct scram_client device;
+    scram_client_start(&device, "n,,", "eve", "nonce", "pencil");
+    struct packet p = {.type = PACKET_CONNECT, .connect = {.version = 5, .clean_start = true, .client_id = bytes_of("eve", 3)}};
+    put_auth(&p.connect.properties, scram_client_first(&device));
+    client_send(c, &p);
+    prove(w, c, &device);
+    scram_client_start(&device, "n,,", "eve", "again", "pencil");
+    send_auth(c, REASON_REAUTHENTICATE, scram_client_first(&device));
+    prove(w, c, &device);
+}
+
+/* Passwords that are right and wrong, an exchange and another one while connected, and a reload. */
+static void
+play_logins(struct world *w)
+{
+    struct client *right = client_open(w, 5), *wrong = client_open(w, 5), *exchange = client_open(w, 5), *again = client_open(w, 5);
+    send_login(right, "right", "ann", "secret");
+    send_login(wrong, "wrong", "ann", "no");
+    settle(w, 10);
+    send_login(again, "again", "ann", "secret"); /* remembered */
+    play_exchange(w, exchange);
+    in_broker = true;
+    users_reload(w, NULL);
+    in_broker = false;
+    settle(w, 10);
+    client_close(&right);
+    client_close(&wrong);
+    client_close(&exchange);
+    client_close(&again);
+    settle(w, 60000);
+}
+
 /* Someone who comes afterwards is served as ever. */
 static void
 check_alive(struct world *w)
@@ -198,14 +282,21 @@ check_alive(struct world *w)
     world_settle(w);
 }
 
+struct scenario {
+    void (*play)(struct world *w);
+    const char *options;
+};
+
+static const struct scenario messages = {play, NULL}, logins = {play_logins, users_option};
+
 static uint64_t
-run(unsigned shards, uint64_t at, uint64_t every)
+run(const struct scenario *scenario, unsigned shards, uint64_t at, uint64_t every)
 {
-    struct world *w = world_open(1, shards, NULL);
+    struct world *w = world_open(1, shards, scenario->options);
     allocations = 0;
     fail_at = at;
     fail_every = every;
-    play(w);
+    scenario->play(w);
     uint64_t seen = allocations;
     fail_at = NEVER;
     check_alive(w);
@@ -214,16 +305,29 @@ run(unsigned shards, uint64_t at, uint64_t every)
 }
 
 static void
+fail_each(const struct scenario *scenario)
+{
+    for (unsigned shards = 1; shards <= 2; shards++) {
+        uint64_t all = run(scenario, shards, NEVER - 1, 0);
+        assert_true(all > 20);
+        for (uint64_t at = 0; at < all; at++) {
+            run(scenario, shards, at, 0);
+        }
+    }
+}
+
+static void
 each_single_failure_is_survived(void **state)
 {
     (void)state;
-    for (unsigned shards = 1; shards <= 2; shards++) {
-        uint64_t all = run(shards, NEVER - 1, 0);
-        assert_true(all > 50);
-        for (uint64_t at = 0; at < all; at++) {
-            run(shards, at, 0);
-        }
-    }
+    fail_each(&messages);
+}
+
+static void
+each_single_failure_of_a_login_is_survived(void **state)
+{
+    (void)state;
+    fail_each(&logins);
 }
 
 static void
@@ -232,7 +336,8 @@ failures_without_end_are_survived(void **state)
     (void)state;
     for (uint64_t every = 1; every <= 7; every++) {
         for (uint64_t at = 0; at < 60; at += 7) {
-            run(2, at, every);
+            run(&messages, 2, at, every);
+            run(&logins, 2, at, every);
         }
     }
 }
@@ -242,7 +347,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_single_failure_is_survived),
+        cmocka_unit_test(each_single_failure_of_a_login_is_survived),
         cmocka_unit_test(failures_without_end_are_survived),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    users_open();
+    users_add("ann", PASSWORD_PBKDF2, "secret");
+    users_add("eve", PASSWORD_SCRAM, "pencil");
+    snprintf(users_option, sizeof users_option, "password_file %s\n", users_path());
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    users_close();
+    return failed;
 }
