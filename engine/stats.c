@@ -23,6 +23,9 @@ stats_drop_name(enum drop_reason reason)
         [DROP_KEEP_ALIVE] = "keep-alive",
         [DROP_WORK_FULL] = "work full",
         [DROP_LOGIN_REFUSED] = "login refused",
+        [DROP_PROXY_HEADER] = "proxy header",
+        [DROP_WEBSOCKET_UPGRADE] = "websocket upgrade",
+        [DROP_WEBSOCKET_FRAME] = "websocket frame",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

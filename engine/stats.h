@@ -28,6 +28,9 @@ enum drop_reason {
     DROP_KEEP_ALIVE,         /* connections silent for 1.5 keep-alives */
     DROP_WORK_FULL,          /* too much waits for the worker threads */
     DROP_LOGIN_REFUSED,      /* wrong passwords, and clients that may not be who they say */
+    DROP_PROXY_HEADER,       /* connections without the PROXY header that their listener wants, or with one that is refused */
+    DROP_WEBSOCKET_UPGRADE,  /* HTTP requests that were not answered by 101 */
+    DROP_WEBSOCKET_FRAME,    /* WebSocket connections closed for a frame that is not allowed */
     DROP_REASONS,
 };
 

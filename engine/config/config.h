@@ -7,6 +7,8 @@
  * Invariants of a finished configuration
  *   C1  there is a listener; every one has a port and a place (`file`), and no two share host, port and family.
  *   C2  every listener lets somebody in: anonymous clients are allowed, or there is a way for clients to say who they are (not one that is `gone`).
+ *   C1  there is a listener; every one has a port or the path of a Unix socket, and a place (`file`), and no two share host, port and family.
+ *   C2  somebody may come in: allow_anonymous is true as long as there is no other way.
  *   C3  numbers are within the ranges of option_table; max_connect_packet_size <= max_packet_size; max_inflight_messages > 0.
  *   C4  auto_id_prefix is there; log_file is there if lines go to a file.
  *   C5  every warning is one line.
@@ -23,8 +25,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/address.h"
+
 #define CONFIG_LISTENERS_MAX 16
 #define CONFIG_LOG_FILES_MAX 1
+#define CONFIG_ORIGINS_MAX 16  /* of websockets_origin, per listener */
+#define CONFIG_UNIX_PATH_MAX 107 /* bytes: what the kernel takes */
+#define CONFIG_PROXIES_MAX 16  /* of websockets_trusted_proxy, per listener */
 #define CONFIG_COMMAND_PORTS_MAX 10 /* Mosquitto's number of -p */
 #define CONFIG_WARNINGS_MAX 32      /* more are counted into the last one */
 
@@ -57,11 +64,17 @@ enum config_answer {
 struct config_security {
     uint8_t allow_anonymous; /* enum config_answer; struct config_listener says what follows from it */
     char *password_file;
+enum config_forwarded { /* websockets_forwarded_header: which field names the client, when a trusted proxy sends it */
+    CONFIG_X_FORWARDED_FOR,
+    CONFIG_FORWARDED,
 };
 
 struct config_listener {
     char *host;                 /* NULL: all interfaces */
-    uint16_t port;
+    uint16_t port;              /* 0: a Unix socket */
+    char *unix_path;            /* of the Unix socket; NULL: none */
+    uint32_t unix_mode;         /* `unix_socket_mode`: permissions of the path; 0: as the umask has it */
+    char *interface;            /* `bind_interface`: its addresses instead of `host`; NULL: none */
     bool loopback;              /* no listener was configured: host is "127.0.0.1", and ::1 is wanted too where the machine has it */
     bool ipv4_only, ipv6_only;  /* socket_domain */
     uint32_t max_connections;   /* 0: unlimited (Mosquitto's -1) */
@@ -76,6 +89,17 @@ struct config_listener {
     bool use_username_as_clientid;
     bool clientid_is_username;    /* others are refused */
     bool clientid_is_certificate; /* the same with the certificate's name */
+
+    /* Ways in */
+    bool websockets;            /* `protocol websockets` */
+    char *websockets_origins[CONFIG_ORIGINS_MAX];
+    unsigned websockets_origin_count; /* 0: any */
+    struct address_network websockets_proxies[CONFIG_PROXIES_MAX]; /* `websockets_trusted_proxy`: who may name the client's address */
+    unsigned websockets_proxy_count;
+    bool websockets_trusts_unix; /* `websockets_trusted_proxy unix`: whoever comes through the Unix socket may, too */
+    uint8_t websockets_forwarded; /* enum config_forwarded */
+    uint8_t proxy_protocol;     /* `enable_proxy_protocol`: version of the PROXY header that every connection starts with, 1 or 2; 0: none */
+    bool proxy_requires_tls;    /* `proxy_protocol_v2_require_tls` */
 
     char *file;                 /* where it was configured, for messages */
     unsigned line;
@@ -105,6 +129,7 @@ struct config {
     uint32_t persistent_client_expiration_s; /* sessions of 3.x clients with clean session 0, and the upper bound for version 5; 0: never... default 14 days (zombie sessions) */
     uint32_t max_connections_total;     /* `global_max_connections`; 0: unlimited */
     uint32_t max_sessions;              /* `global_max_clients`: sessions, connected or not; 0: unlimited */
+    uint32_t websockets_headers_size;   /* `websockets_headers_size`: the HTTP request of a WebSocket, default 4096 */
     uint32_t max_packet_size;           /* `max_packet_size`, default 2 000 000 */
     uint32_t max_connect_packet_size;   /* `max_connect_packet_size`: before CONNECT is complete, default 16 384 */
     uint16_t max_inflight_messages;     /* QoS 1 and 2 sent and not yet acknowledged, per client; default 100; 0: 65535 */

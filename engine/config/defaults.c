@@ -75,15 +75,25 @@ config_listener_fini(struct config_listener *listener)
 {
     config_security_fini(&listener->own);
     free(listener->host);
+    free(listener->unix_path);
+    free(listener->interface);
+    for (unsigned i = 0; i < listener->websockets_origin_count; i++) {
+        free(listener->websockets_origins[i]);
+    }
     free(listener->file);
     *listener = (struct config_listener){0};
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
 bool
 config_listener_same_address(const struct config_listener *a, const struct config_listener *b)
 {
-    bool same_host = a->host == NULL || b->host == NULL ? a->host == b->host : strcmp(a->host, b->host) == 0;
-    return same_host && a->port == b->port && a->ipv4_only == b->ipv4_only && a->ipv6_only == b->ipv6_only;
+    return same_text(a->host, b->host) && same_text(a->unix_path, b->unix_path) && same_text(a->interface, b->interface) && a->port == b->port && a->ipv4_only == b->ipv4_only && a->ipv6_only == b->ipv6_only;
 }
 
 struct config *
@@ -104,6 +114,7 @@ config_new(void)
     config->login_cache_entries = 16384;
     config->login_cache_s = DAY_S;
     config->connect_timeout_s = 10;
+    config->websockets_headers_size = 4096;
     config->max_keepalive_s = 65535;
     config->persistent_client_expiration_s = 14 * DAY_S;
     config->max_packet_size = 2000000;
@@ -186,7 +197,9 @@ static void
 check_listener(const struct config *config, unsigned i)
 {
     const struct config_listener *listener = &config->listeners[i];
-    assert(listener->port != 0 && listener->file != NULL);           /* C1 */
+    assert((listener->port != 0) == (listener->unix_path == NULL) && listener->file != NULL); /* C1 */
+    assert(listener->unix_path == NULL || (listener->host == NULL && listener->interface == NULL));
+    assert(listener->proxy_protocol <= 2 && (!listener->proxy_requires_tls || listener->proxy_protocol == 2));
     assert(!listener->loopback || strcmp(listener->host, "127.0.0.1") == 0);
     assert(!listener->ipv4_only || !listener->ipv6_only);
     for (unsigned j = 0; j < i; j++) {

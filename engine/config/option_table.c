@@ -7,6 +7,7 @@
 #include "codec/bytes.h"
 #include "engine/config/config.h"
 #include "engine/config/special.h"
+#include "engine/config/ways.h"
 
 #define PACKET_SIZE_MAX (BYTES_VARINT_MAX + 5) /* type, four bytes of Remaining Length, and that many bytes */
 
@@ -17,10 +18,8 @@
 
 #define NO_BRIDGES "there are no bridges to other brokers yet; take it out"
 #define NO_PLUGINS "plugins cannot be loaded; take it out"
-#define NO_PROXY "the PROXY protocol is not read yet; take it out"
 #define NO_SECURITY "authentication and access lists are not there yet; do not run this configuration where they are needed"
 #define NO_TLS "TLS is not there yet; do not run this configuration where it is needed"
-#define NO_WEBSOCKETS "there are no WebSocket listeners yet; take it out"
 
 /* Sorted by name (O1). Name, kind, flags, field; then range, reader or remark. */
 static const struct option rows[] = {
@@ -39,7 +38,7 @@ static const struct option rows[] = {
     {"autosave_on_changes", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
     {"batch_wait_us", OPTION_NUMBER, OPTION_RELOADS, FIELD(batch_wait_us), .min = 0, .max = 1000000},
     {"bind_address", OPTION_SPECIAL, 0, .read = special_read_bind_address},
-    {"bind_interface", OPTION_REFUSED, 0, .remark = "name an address instead, as in 'listener 1883 192.0.2.1'"},
+    {"bind_interface", OPTION_SPECIAL, 0, .read = special_read_bind_interface},
     {"bridge_alpn", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"bridge_attempt_unsubscribe", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"bridge_bind_address", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
@@ -82,12 +81,13 @@ static const struct option rows[] = {
     {"dhparamfile", OPTION_REFUSED, 0, .remark = NO_TLS},
     {"disable_client_cert_date_checks", OPTION_OFF_ONLY, 0, .remark = NO_TLS},
     {"enable_control_api", OPTION_OFF_ONLY, 0, .remark = "there is no $CONTROL interface yet"},
-    {"enable_proxy_protocol", OPTION_REFUSED, 0, .remark = NO_PROXY},
+    {"enable_proxy_protocol", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(proxy_protocol),
+     .read = special_read_enable_proxy_protocol},
     {"global_max_clients", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_sessions), .min = 0, .max = INT32_MAX},
     {"global_max_connections", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_connections_total), .min = 0, .max = INT32_MAX},
     {"global_max_filters", OPTION_NUMBER, OPTION_NEGATIVE_IS_ZERO, FIELD(max_filters), .min = 0, .max = INT64_MAX},
     {"global_plugin", OPTION_REFUSED, 0, .remark = NO_PLUGINS},
-    {"http_dir", OPTION_REFUSED, 0, .remark = NO_WEBSOCKETS},
+    {"http_dir", OPTION_REFUSED, 0, .remark = "files are not served; let a web server do it, and name its pages in 'websockets_origin'"},
     {"idle_timeout", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"include_dir", OPTION_SPECIAL, OPTION_RELOADS, .read = special_read_include_dir},
     {"keepalive_interval", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
@@ -143,8 +143,8 @@ static const struct option rows[] = {
     {"plugin_opt_", OPTION_REFUSED, OPTION_PREFIX, .remark = NO_PLUGINS},
     {"plugin_use", OPTION_REFUSED, 0, .remark = NO_PLUGINS},
     {"port", OPTION_SPECIAL, 0, .read = special_read_port},
-    {"protocol", OPTION_SPECIAL, 0, .read = special_read_protocol},
-    {"proxy_protocol_v2_require_tls", OPTION_OFF_ONLY, 0, .remark = NO_PROXY},
+    {"protocol", OPTION_SPECIAL, OPTION_OF_LISTENER, LISTENER_FIELD(websockets), .read = special_read_protocol},
+    {"proxy_protocol_v2_require_tls", OPTION_BOOL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(proxy_requires_tls)},
     {"psk_file", OPTION_REFUSED, 0, .remark = NO_SECURITY},
     {"psk_hint", OPTION_REFUSED, 0, .remark = NO_SECURITY},
     {"queue_qos0_messages", OPTION_BOOL, OPTION_RELOADS, FIELD(queue_qos0_messages)},
@@ -172,15 +172,21 @@ static const struct option rows[] = {
     {"tls_version", OPTION_REFUSED, 0, .remark = NO_TLS},
     {"topic", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"try_private", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
+    {"unix_socket_mode", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(unix_mode), .read = special_read_unix_socket_mode},
     {"upgrade_outgoing_qos", OPTION_BOOL, OPTION_RELOADS, FIELD(upgrade_outgoing_qos)},
     {"use_identity_as_username", OPTION_OFF_ONLY, 0, .remark = NO_TLS},
     {"use_subject_as_username", OPTION_OFF_ONLY, 0, .remark = NO_TLS},
     {"use_username_as_clientid", OPTION_BOOL, OPTION_OF_LISTENER, LISTENER_FIELD(use_username_as_clientid)},
     {"user", OPTION_SPECIAL, 0, FIELD(user), .read = special_read_user},
     {"username", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
-    {"websockets_headers_size", OPTION_IGNORED, 0, .remark = NO_WEBSOCKETS},
-    {"websockets_log_level", OPTION_IGNORED, 0, .remark = NO_WEBSOCKETS},
-    {"websockets_origin", OPTION_REFUSED, 0, .remark = NO_WEBSOCKETS},
+    {"websockets_forwarded_header", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(websockets_forwarded),
+     .read = special_read_websockets_forwarded_header},
+    {"websockets_headers_size", OPTION_NUMBER, OPTION_RELOADS, FIELD(websockets_headers_size), .min = 256, .max = 65536},
+    {"websockets_log_level", OPTION_IGNORED, 0, .remark = "WebSocket connections are logged as all others are"},
+    {"websockets_origin", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(websockets_origin_count),
+     .read = special_read_websockets_origin},
+    {"websockets_trusted_proxy", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(websockets_proxy_count),
+     .read = special_read_websockets_trusted_proxy},
 };
 
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
@@ -255,6 +261,9 @@ option_nearest(const char *name)
 static bool
 same_bytes(const struct option *option, const char *a, const char *b)
 {
+    if (option->read == special_read_websockets_origin || option->read == special_read_websockets_trusted_proxy) {
+        return ways_same_list(option, (const void *)a, (const void *)b);
+    }
     if (option->kind == OPTION_STRING || option->read == special_read_user) {
         const char *x = *(char *const *)(a + option->offset), *y = *(char *const *)(b + option->offset);
         return x == NULL || y == NULL ? x == y : strcmp(x, y) == 0;

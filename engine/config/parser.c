@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/config/internal.h"
+#include "engine/config/ways.h"
 
 void
 parser_init(struct parser *parser, struct config *config, bool follow, char *error, size_t error_size)
@@ -347,7 +348,10 @@ add_fallback(struct parser *parser)
 static const char *
 host_name(const struct config_listener *listener)
 {
-    return listener->host != NULL ? listener->host : "all interfaces";
+    if (listener->unix_path != NULL) {
+        return listener->unix_path;
+    }
+    return listener->interface != NULL ? listener->interface : listener->host != NULL ? listener->host : "all interfaces";
 }
 
 static bool
@@ -407,7 +411,7 @@ parser_finish(struct parser *parser)
     if (!configured && !add_loopback(parser)) {
         return false;
     }
-    if (!check_listeners_differ(parser) || !check_somebody_may_come(parser, configured)) {
+    if (!ways_check(parser) || !check_listeners_differ(parser) || !check_somebody_may_come(parser, configured)) {
         return false;
     }
 

@@ -39,8 +39,9 @@ special_read_listener(struct parser *parser, const struct option *option, char *
     if (host != NULL && host[0] == '#') {
         host = NULL;
     }
-    if (strcmp(port_word, "0") == 0) {
-        return parser_refuse(parser, "option 'listener 0' (a Unix socket) is not supported yet: use a port");
+    bool unix_socket = strcmp(port_word, "0") == 0;
+    if (unix_socket && host == NULL) {
+        return parser_refuse(parser, "option 'listener 0' is a Unix socket and needs its path, as in 'listener 0 /run/tidewire/mqtt.socket'");
     }
     char *rest = host != NULL ? value_next_word(&value) : NULL;
     if (rest != NULL && rest[0] != '#') {
@@ -50,7 +51,7 @@ special_read_listener(struct parser *parser, const struct option *option, char *
     int64_t port;
     char port_copy[32];
     snprintf(port_copy, sizeof port_copy, "%s", port_word);
-    if (!value_read_number(parser, option, port_copy, 1, UINT16_MAX, &port)) {
+    if (!value_read_number(parser, option, port_copy, unix_socket ? 0 : 1, UINT16_MAX, &port)) {
         return false;
     }
 
@@ -61,8 +62,9 @@ special_read_listener(struct parser *parser, const struct option *option, char *
     struct config_listener *listener = &config->listeners[config->listener_count];
     config_listener_init(listener);
     listener->port = (uint16_t)port;
-    listener->host = host != NULL ? strdup(host) : NULL;
-    if (host != NULL && listener->host == NULL) {
+    char **name = unix_socket ? &listener->unix_path : &listener->host;
+    *name = host != NULL ? strdup(host) : NULL;
+    if (host != NULL && *name == NULL) {
         return parser_refuse(parser, "out of memory");
     }
     config->listener_count++;
@@ -102,6 +104,16 @@ special_read_bind_address(struct parser *parser, const struct option *option, ch
     return value_read_string(parser, option, value, &parser->fallback.host) && bind_fallback(parser, option);
 }
 
+/* Of the default listener it is another way to bind it. */
+bool
+special_read_bind_interface(struct parser *parser, const struct option *option, char *value)
+{
+    if (parser->listener == NULL || parser->listener == &parser->fallback) {
+        return value_read_string(parser, option, value, &parser->fallback.interface) && bind_fallback(parser, option);
+    }
+    return value_read_string(parser, option, value, &parser->listener->interface);
+}
+
 bool
 special_read_socket_domain(struct parser *parser, const struct option *option, char *value)
 {
@@ -115,17 +127,6 @@ special_read_socket_domain(struct parser *parser, const struct option *option, c
     listener->ipv4_only = ipv4;
     listener->ipv6_only = ipv6;
     return true;
-}
-
-bool
-special_read_protocol(struct parser *parser, const struct option *option, char *value)
-{
-    const char *word = value_next_word(&value);
-    (void)parser_listener(parser, option);
-    if (word == NULL) {
-        return parser_refuse(parser, "option 'protocol' needs a value");
-    }
-    return strcmp(word, "mqtt") == 0 || parser_refuse(parser, "option 'protocol %s' is not supported yet: only mqtt is", word);
 }
 
 /* -------------------------------------------------------------------------------------------------------- who may come in */
@@ -310,7 +311,7 @@ special_read_log_type(struct parser *parser, const struct option *option, char *
         return parser_refuse(parser, "option '%s' needs a value", option->name);
     }
     if (strcmp(word, "websockets") == 0) {
-        parser_warn(parser, "option 'log_type websockets' is ignored: there are no WebSocket listeners yet");
+        parser_warn(parser, "option 'log_type websockets' is ignored: WebSocket connections are logged as all others are");
         return true;
     }
     uint32_t bit = find_bit(log_type_words, word);

@@ -16,7 +16,7 @@
  *   I2  at most one send is under way per socket; its bytes stay untouched until IO_SENT (or IO_CLOSED, which then stands for it).
  *   I3  after io_close() no event but IO_SENT and IO_CLOSED comes for the socket, except those that the running io_wait() batch
  *       already holds; IO_CLOSED is the last one, and comes from a later io_wait() call than the one that preceded io_close().
- *   I4  bytes of an IO_RECEIVED event are valid until the next io_wait().
+ *   I4  bytes of an IO_RECEIVED event are valid until the next io_wait(), and the engine's to write to.
  *
  * Threads  all calls of one struct io come from its shard's thread, except io_open/io_close_all (set-up, before and after the
  *          threads run) and io_interrupt (any thread). io_wake and io_move name another shard by number.

@@ -68,9 +68,30 @@ forget_extra(struct shard *shard, struct connection *c)
     }
 }
 
+struct peer_address
+peer_of_address(const struct address *address, uint16_t port)
+{
+    struct peer_address peer = {.port = port, .family = address->family == ADDRESS_IPV4 ? AF_INET : address->family == ADDRESS_IPV6 ? AF_INET6 : 0};
+    memcpy(peer.bytes, address->bytes, sizeof peer.bytes);
+    return peer;
+}
+
+/* Who came through a Unix socket has no address: the path of the socket is all there is to show. */
+static void
+remember_path(struct shard *shard, struct connection *c)
+{
+    const char *path = shard->broker->listeners[c->listener].unix_path;
+    if (path != NULL && connection_need_extra(shard->account, c) != NULL) {
+        c->extra->peer_path = path;
+    }
+}
+
 void
 connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
 {
+    if (c->extra != NULL) {
+        c->extra->peer_path = NULL;
+    }
     c->peer_port = peer->port;
     c->peer_is_v6 = peer->family == AF_INET6 && connection_need_extra(shard->account, c) != NULL;
     c->peer_known = peer->family == AF_INET || c->peer_is_v6;
@@ -99,6 +120,9 @@ connection_peer_text(const struct connection *c)
     static _Thread_local char text[INET6_ADDRSTRLEN + 8];
     char address[INET6_ADDRSTRLEN] = "unknown";
     struct peer_address peer = connection_peer(c);
+    if (connection_is_unix(c)) {
+        return c->extra->peer_path;
+    }
     if (peer.family != 0) {
         inet_ntop(peer.family, peer.bytes, address, sizeof address);
     }
@@ -193,6 +217,7 @@ connection_accepted(struct shard *shard, const struct io_event *event)
         return;
     }
     connection_set_peer(shard, c, &peer);
+    remember_path(shard, c);
     if (!transport_open(shard, c)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         connection_drop(shard, c, false);
@@ -281,7 +306,11 @@ connection_arrived(struct shard *shard, const struct io_event *event)
     if (c->extra != NULL) {
         budget_charge(shard->account, sizeof *c->extra + transport_bytes(c->extra->transport));
     }
+    const char *path = c->extra != NULL ? c->extra->peer_path : NULL;
     connection_set_peer(shard, c, &h->peer);
+    if (path != NULL) {
+        c->extra->peer_path = path;
+    }
     timer_arm(&shard->wheel, &c->timer, h->deadline_ms);
     input_bytes(shard, c, bytes_of(h->bytes, h->size));
     free(h);
@@ -725,6 +754,9 @@ connection_close(struct shard *shard, struct connection *c, uint8_t reason, cons
         append_disconnect(shard, c, reason);
     }
     c->state = CONNECTION_CLOSING;
+    if (connection_transport(c) != NULL) {
+        connection_transport(c)->reason = reason;
+    }
     stop_input(shard, c);
     c->linger = true;
     timer_arm(&shard->wheel, &c->timer, shard->now_ms + LINGER_MS);

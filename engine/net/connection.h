@@ -59,6 +59,7 @@ struct connection_extra {
     struct exchange *exchange;     /* enhanced authentication under way: engine/security/exchange.h; NULL: none */
     uint8_t peer_v6[16];
     bool enhanced;                 /* it came in by enhanced authentication, and may do so again */
+    const char *peer_path;         /* of the Unix socket that it came through, and no proxy has told more; NULL: none. The listener's */
 };
 
 /* Two cache lines. The first is what a packet that comes and one that goes look at. */
@@ -179,7 +180,17 @@ void connection_flush_dirty(struct shard *shard);
 /* The peer's address: the socket's, or what a proxy says of it. Without memory for it an IPv6 peer stays unknown, which only the log says. */
 struct peer_address connection_peer(const struct connection *c);
 void connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer);
-/* "127.0.0.1:1883"; borrowed until the next call of this thread. */
+/* The peer came through a Unix socket of ours, and no more is known of it. */
+static inline bool
+connection_is_unix(const struct connection *c)
+{
+    return c->extra != NULL && c->extra->peer_path != NULL;
+}
+
+/* An address as codec/ has it. */
+struct peer_address peer_of_address(const struct address *address, uint16_t port);
+
+/* "127.0.0.1:1883", or the path of a Unix socket; borrowed until the next call of this thread. */
 const char *connection_peer_text(const struct connection *c);
 
 #endif

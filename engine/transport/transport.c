@@ -23,6 +23,12 @@ refund(struct shard *shard, struct transport *t, uint64_t bytes)
     budget_refund(shard->account, bytes);
 }
 
+void
+transport_charge(struct shard *shard, struct connection *c, uint64_t bytes)
+{
+    charge(shard, connection_transport(c), bytes);
+}
+
 static void
 wire_clear(struct shard *shard, struct transport *t, struct wire *wire)
 {
@@ -75,12 +81,80 @@ transport_put(struct shard *shard, struct connection *c, const void *data, uint3
     return at != NULL;
 }
 
+static bool
+wire_add(struct shard *shard, struct transport *t, struct wire *wire, struct bytes data)
+{
+    if (!wire_make_room(shard, t, wire, data.size)) {
+        return false;
+    }
+    memcpy(wire->bytes + wire->used, data.data, data.size);
+    wire->used += data.size;
+    return true;
+}
+
+bool
+transport_gather(struct shard *shard, struct connection *c, struct bytes data, struct bytes *all)
+{
+    struct transport *t = connection_transport(c);
+    *all = data;
+    if (t->early.used == 0) {
+        return true; /* most often it is all there at once, and nothing is copied */
+    }
+    if (!wire_add(shard, t, &t->early, data)) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        connection_drop(shard, c, false);
+        return false;
+    }
+    *all = bytes_of(t->early.bytes, t->early.used);
+    return true;
+}
+
+void
+transport_gather_more(struct shard *shard, struct connection *c, struct bytes data)
+{
+    struct transport *t = connection_transport(c);
+    if (t->early.used == 0 && !wire_add(shard, t, &t->early, data)) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        connection_drop(shard, c, false);
+    }
+}
+
+struct bytes
+transport_gathered(struct shard *shard, struct connection *c, struct bytes data, uint32_t size)
+{
+    struct transport *t = connection_transport(c);
+    uint32_t before = t->early.used > 0 ? t->early.used - data.size : 0;
+    assert(size > before && size - before <= data.size); /* without its last piece it was not whole */
+    wire_clear(shard, t, &t->early);
+    return bytes_of(data.data + (size - before), data.size - (size - before));
+}
+
+static bool
+open_websocket(struct shard *shard, struct transport *t)
+{
+    t->websocket = calloc(1, sizeof *t->websocket);
+    if (t->websocket == NULL) {
+        return false;
+    }
+    charge(shard, t, sizeof *t->websocket);
+    websocket_reader_init(&t->websocket->reader);
+    return true;
+}
+
 bool
 transport_open(struct shard *shard, struct connection *c)
 {
-    (void)shard;
-    (void)c;
-    return true;
+    const struct config_listener *listener = &shard->broker->listeners[c->listener];
+    if (listener->proxy_protocol == 0 && !listener->websockets) {
+        return true;
+    }
+    if (connection_need_extra(shard->account, c) == NULL || (c->extra->transport = calloc(1, sizeof *c->extra->transport)) == NULL) {
+        return false;
+    }
+    struct transport *t = c->extra->transport;
+    charge(shard, t, sizeof *t);
+    t->proxy_version = listener->proxy_protocol;
+    return !listener->websockets || open_websocket(shard, t);
 }
 
 void
@@ -93,6 +167,9 @@ transport_close(struct shard *shard, struct transport **tp)
     }
     wire_clear(shard, t, &t->ready);
     wire_clear(shard, t, &t->sending);
+    wire_clear(shard, t, &t->early);
+    free(t->proxied);
+    free(t->websocket);
     budget_refund(shard->account, t->bytes);
     free(t);
 }
@@ -103,18 +180,54 @@ transport_bytes(const struct transport *t)
     return t != NULL ? t->bytes : 0;
 }
 
+/* What is inside of the encryption. It lies in a receive buffer, which is ours to write to (io.h I4), or in one of our own. */
+static void
+received_plain(struct shard *shard, struct connection *c, struct bytes data)
+{
+    if (connection_transport(c)->websocket != NULL) {
+        websocket_layer_received(shard, c, (uint8_t *)(uintptr_t)data.data, data.size);
+    } else {
+        input_feed(shard, c, data);
+    }
+}
+
 void
 transport_received(struct shard *shard, struct connection *c, struct bytes data)
 {
-    input_feed(shard, c, data);
+    if (connection_transport(c)->proxy_version != 0 && !proxy_layer_received(shard, c, &data)) {
+        data.size = 0;
+    }
+    if (data.size > 0) {
+        received_plain(shard, c, data);
+    }
     input_go_on(shard, c);
 }
 
-/* One piece of MQTT's bytes, through the layers into `ready`. */
-static bool
-encode(struct shard *shard, struct connection *c, struct bytes plain)
+bool
+transport_put_plain(struct shard *shard, struct connection *c, const void *data, uint32_t size)
 {
-    return transport_put(shard, c, plain.data, plain.size);
+    return transport_put(shard, c, data, size);
+}
+
+/* So many bytes of output, through the layers into `ready`; after the last word, nowhere. False: out of memory. */
+static bool
+encode(struct shard *shard, struct connection *c, uint32_t size)
+{
+    struct transport *t = connection_transport(c);
+    if (t->websocket != NULL && !t->finished && !websocket_layer_begin_frame(shard, c, size)) {
+        return false;
+    }
+    while (size > 0) {
+        struct bytes plain = connection_output(c);
+        plain.size = plain.size < size ? plain.size : size;
+        if (!t->finished && !transport_put_plain(shard, c, plain.data, plain.size)) {
+            return false;
+        }
+        t->plain_ready += plain.size;
+        size -= plain.size;
+        connection_output_taken(shard, c, plain.size);
+    }
+    return true;
 }
 
 /* False: out of memory. */
@@ -122,15 +235,10 @@ static bool
 encode_output(struct shard *shard, struct connection *c)
 {
     struct transport *t = connection_transport(c);
-    struct bytes plain;
-    while (t->plain_ready < FLUSH_BYTES_MAX && (plain = connection_output(c)).size > 0) {
-        if (!encode(shard, c, plain)) {
-            return false;
-        }
-        t->plain_ready += plain.size;
-        connection_output_taken(shard, c, plain.size);
-    }
-    return true;
+    uint32_t waiting = c->out_bytes - t->plain_ready - t->plain_sending; /* T2 */
+    uint32_t room = t->plain_ready < FLUSH_BYTES_MAX ? FLUSH_BYTES_MAX - t->plain_ready : 0;
+    uint32_t size = waiting < room ? waiting : room;
+    return size == 0 || encode(shard, c, size);
 }
 
 void
@@ -170,7 +278,9 @@ bool
 transport_finish(struct shard *shard, struct connection *c)
 {
     struct transport *t = connection_transport(c);
-    (void)shard;
+    if (t->websocket != NULL) {
+        websocket_layer_finish(shard, c);
+    }
     t->finished = true;
     return t->ready.used == 0;
 }

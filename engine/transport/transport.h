@@ -18,6 +18,8 @@
 #define TIDEWIRE_ENGINE_TRANSPORT_TRANSPORT_H
 
 #include "engine/net/connection.h"
+#include "engine/transport/proxy_layer.h"
+#include "engine/transport/websocket_layer.h"
 
 /* Bytes in a row on their way out. */
 struct wire {
@@ -29,7 +31,14 @@ struct transport {
     struct wire ready, sending;
     uint32_t plain_ready, plain_sending;
     uint64_t bytes;       /* charged */
-    bool finished;        /* the last word is said */
+    bool finished;        /* the last word is said: what is still to be sent of MQTT is thrown away */
+    uint8_t reason;       /* MQTT's, with which the connection ends */
+
+    /* Layers, outermost first; those that are not there cost nothing. */
+    uint8_t proxy_version;       /* of the PROXY header that is still to come; 0: none */
+    struct proxied *proxied;     /* what it said of the client's TLS; NULL: nothing */
+    struct websocket *websocket; /* NULL: none */
+    struct wire early;           /* pieces of a layer's first words, until they are whole */
 };
 
 /* For a new connection: gives it the transport that its listener asks for, if any. False when out of memory. */
@@ -48,6 +57,20 @@ void transport_flush(struct shard *shard, struct connection *c);
 uint32_t transport_sent(struct shard *shard, struct connection *c, bool *more);
 /* All output is sent and the connection is to be closed: true if the layers have nothing to say about it (any more); false: it is on its way. */
 bool transport_finish(struct shard *shard, struct connection *c);
+
+/* For layers: memory of theirs that hangs on the transport. */
+void transport_charge(struct shard *shard, struct connection *c, uint64_t bytes);
+
+/*
+ * For layers that start with a header. transport_gather: everything of it that has come, `data` last; false: out of memory, and the connection has ended. Then one of the other
+ * two: it is not whole yet; or it is, with `size` bytes in all, and what is left of `data` after it comes back.
+ */
+bool transport_gather(struct shard *shard, struct connection *c, struct bytes data, struct bytes *all);
+void transport_gather_more(struct shard *shard, struct connection *c, struct bytes data);
+struct bytes transport_gathered(struct shard *shard, struct connection *c, struct bytes data, uint32_t size);
+
+/* For layers inside the encryption, if there is any: sends it through that. */
+bool transport_put_plain(struct shard *shard, struct connection *c, const void *data, uint32_t size);
 
 /* For layers: room for `size` bytes at the end of `ready`, NULL when out of memory; transport_put() copies. Both mark the connection dirty. */
 uint8_t *transport_reserve(struct shard *shard, struct connection *c, uint32_t size);

@@ -1,0 +1,83 @@
+#include "engine/transport/proxy_layer.h"
+
+#include "codec/proxy.h"
+#include "engine/log.h"
+#include "engine/transport/transport.h"
+
+#include <stdlib.h>
+
+static void
+refuse(struct shard *shard, struct connection *c, const char *why)
+{
+    stats_add(&shard->stats.drops[DROP_PROXY_HEADER], 1);
+    log_peer(CONFIG_LOG_NOTICE, DROP_PROXY_HEADER, "Connection from %s closed: %s.", connection_peer_text(c), why);
+    connection_drop(shard, c, false);
+}
+
+static bool
+remember(struct shard *shard, struct connection *c, const struct proxy *header)
+{
+    struct transport *t = connection_transport(c);
+    uint32_t size = (uint32_t)sizeof(struct proxied) + header->common_name.size;
+    t->proxied = malloc(size);
+    if (t->proxied == NULL) {
+        return false;
+    }
+    *t->proxied = (struct proxied){.tls = header->tls, .certificate = header->certificate, .name_size = header->common_name.size};
+    if (header->common_name.size > 0) {
+        memcpy(t->proxied->common_name, header->common_name.data, header->common_name.size);
+    }
+    transport_charge(shard, c, size);
+    return true;
+}
+
+static void
+set_peer(struct shard *shard, struct connection *c, const struct proxy *header)
+{
+    if (header->local) {
+        return;
+    }
+    struct peer_address peer = peer_of_address(&header->source, header->source_port);
+    connection_set_peer(shard, c, &peer);
+}
+
+/* A whole header. False: the connection has ended. */
+static bool
+accept_header(struct shard *shard, struct connection *c, const struct proxy *header)
+{
+    set_peer(shard, c, header);
+    if (shard->broker->listeners[c->listener].proxy_requires_tls && !header->tls) {
+        refuse(shard, c, "its proxy does not say that it uses TLS");
+        return false;
+    }
+    if (header->tls && !remember(shard, c, header)) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        connection_drop(shard, c, false);
+        return false;
+    }
+    return true;
+}
+
+bool
+proxy_layer_received(struct shard *shard, struct connection *c, struct bytes *data)
+{
+    struct transport *t = connection_transport(c);
+    struct bytes all;
+    if (!transport_gather(shard, c, *data, &all)) {
+        return false;
+    }
+    struct proxy header;
+    enum proxy_status status = proxy_read(all, t->proxy_version, &header);
+    if (status == PROXY_NEED_MORE) {
+        transport_gather_more(shard, c, *data);
+        return false;
+    }
+    if (status == PROXY_MALFORMED) {
+        refuse(shard, c, "it does not start with a valid PROXY header");
+        return false;
+    }
+    bool accepted = accept_header(shard, c, &header);
+    t->proxy_version = 0;
+    *data = transport_gathered(shard, c, *data, header.size);
+    return accepted;
+}
