@@ -169,6 +169,9 @@ broker_listen(struct broker *broker, char *error, size_t error_size)
         const struct config_listener *from = &config->listeners[i];
         struct io_listener listener = {
             .host = from->host,
+            .interface = from->interface,
+            .path = from->unix_path,
+            .mode = from->unix_mode,
             .port = from->port,
             .ipv4_only = from->ipv4_only,
             .ipv6_only = from->ipv6_only,

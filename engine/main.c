@@ -112,12 +112,23 @@ drop_privileges(const struct config *config)
 }
 
 static void
+say_listening(const struct config_listener *listener)
+{
+    const char *what = listener->websockets ? " for WebSockets" : "";
+    if (listener->unix_path != NULL) {
+        log_line(CONFIG_LOG_NOTICE, "Listening on %s%s.", listener->unix_path, what);
+        return;
+    }
+    const char *host = listener->interface != NULL ? listener->interface : listener->host != NULL ? listener->host : "all interfaces";
+    log_line(CONFIG_LOG_NOTICE, "Listening on %s port %u%s.", host, listener->port, what);
+}
+
+static void
 say_started(const struct broker *broker, const struct config *config)
 {
     log_line(CONFIG_LOG_NOTICE, "tidewire version %s starting: %u shards, %s", TIDEWIRE_VERSION, broker->shard_count, io_describe(broker->ios));
     for (unsigned i = 0; i < config->listener_count; i++) {
-        log_line(CONFIG_LOG_NOTICE, "Listening on %s port %u.", config->listeners[i].host ? config->listeners[i].host : "all interfaces",
-                 config->listeners[i].port);
+        say_listening(&config->listeners[i]);
     }
 }
 

@@ -100,6 +100,9 @@ void io_random(struct io *io, void *out, size_t size);
 
 struct io_listener {
     const char *host;    /* name or address, NULL or "": all interfaces */
+    const char *interface; /* the addresses that this network interface has, instead of a host; NULL: none */
+    const char *path;    /* a Unix socket instead of all that, which the shards share; NULL: none */
+    uint32_t mode;       /* permissions of the path; 0: as the umask has it */
     uint16_t port;
     bool ipv4_only, ipv6_only; /* option socket_domain */
     bool first;          /* of the shards to open it: fails with -EADDRINUSE if anybody else listens there already */
@@ -107,7 +110,8 @@ struct io_listener {
 };
 
 /*
- * Opens a listening socket of this shard's own (SO_REUSEPORT), for every address that the host resolves to, with TCP_NODELAY for what it accepts. `token` comes
+ * Opens a listening socket of this shard's own (SO_REUSEPORT), for every address that the host resolves to, with TCP_NODELAY for what it accepts; or shares the one
+ * of a path, which io_close_all() removes. `token` comes
  * back with IO_ACCEPTED. Called by io's own thread, or by the starting thread before io_enter. On failure writes a clear line to `error`.
  */
 int io_listen(struct io *io, const struct io_listener *listener, uint64_t token, char *error, size_t error_size);

@@ -120,6 +120,7 @@ struct arrival {
     uint32_t conn;
     uint16_t from; /* the shard it comes from, if it is a move */
     uint8_t type;  /* IO_ACCEPTED, IO_MOVED, IO_MOVE_FAILED or IO_WORKED */
+    bool unix_socket;
     void (*work)(void *argument); /* IO_WORKED: runs when it is told; token is its argument */
 };
 
@@ -130,6 +131,7 @@ struct inbox {
 
 struct listener {
     uint16_t port;
+    char *path; /* of a Unix socket; NULL: none */
     uint64_t token;
 };
 
@@ -902,6 +904,7 @@ io_close_all(struct io_set *set)
         free(io->inbox.all);
         free(io->held_work.all);
         free(io->unworked.all);
+        io_listen_stop(io);
         free(io->listeners);
     }
     for (uint32_t i = 0; i < sim->conn_count; i++) {
@@ -969,26 +972,34 @@ io_random(struct io *io, void *out, size_t size)
 int
 io_listen(struct io *io, const struct io_listener *listener, uint64_t token, char *error, size_t error_size)
 {
-    if (listener->port == 0) {
-        snprintf(error, error_size, "the simulator needs a port number to listen on");
+    if (listener->port == 0 && listener->path == NULL) {
+        snprintf(error, error_size, "the simulator needs a port number or a path to listen on");
         return -EINVAL;
     }
     io->listeners = must(realloc(io->listeners, (io->listener_count + 1) * sizeof *io->listeners));
-    io->listeners[io->listener_count++] = (struct listener){.port = listener->port, .token = token};
+    struct listener *made = &io->listeners[io->listener_count++];
+    *made = (struct listener){.port = listener->port, .token = token};
+    if (listener->path != NULL) {
+        made->path = strcpy(must(malloc(strlen(listener->path) + 1)), listener->path);
+    }
     return 0;
 }
 
 void
 io_listen_stop(struct io *io)
 {
+    for (unsigned i = 0; i < io->listener_count; i++) {
+        free(io->listeners[i].path);
+    }
     io->listener_count = 0;
 }
 
 static const struct listener *
-find_listener(const struct io *io, uint16_t port)
+find_listener(const struct io *io, uint16_t port, const char *path)
 {
     for (unsigned i = 0; i < io->listener_count; i++) {
-        if (io->listeners[i].port == port) {
+        const char *own = io->listeners[i].path;
+        if (path == NULL ? own == NULL && io->listeners[i].port == port : own != NULL && strcmp(own, path) == 0) {
             return &io->listeners[i];
         }
     }
@@ -1151,10 +1162,14 @@ lend(struct io *io, size_t size)
 }
 
 static const struct sockaddr_storage *
-peer_address(struct io *io, uint32_t conn)
+peer_address(struct io *io, uint32_t conn, bool unix_socket)
 {
     struct sockaddr_storage *storage = lend(io, sizeof *storage);
     memset(storage, 0, sizeof *storage);
+    if (unix_socket) {
+        storage->ss_family = AF_UNIX; /* clients of Unix sockets have no name, as a rule */
+        return storage;
+    }
     struct sockaddr_in *address = (struct sockaddr_in *)storage;
     address->sin_family = AF_INET;
     address->sin_port = htons((uint16_t)(1024 + conn % 60000));
@@ -1179,7 +1194,7 @@ tell_arrival(struct io *io, struct io_event *event)
     }
     event->socket = new_socket(io, arrival.conn);
     if (event->socket != IO_SOCKET_NONE) {
-        event->peer = arrival.type == IO_ACCEPTED ? peer_address(io, arrival.conn) : NULL;
+        event->peer = arrival.type == IO_ACCEPTED ? peer_address(io, arrival.conn, arrival.unix_socket) : NULL;
         return true;
     }
     close_broker_end(sim, arrival.conn);
@@ -1418,30 +1433,42 @@ sim_random(struct sim *sim)
 
 /* A shard that listens on the port, each as likely; NULL if none does. */
 static struct io *
-pick_listening(struct sim *sim, uint16_t port)
+pick_listening(struct sim *sim, uint16_t port, const char *path)
 {
     struct io *picked = NULL;
     unsigned seen = 0;
     for (unsigned i = 0; i < options_of(sim)->shard_count; i++) {
         struct io *io = shard_of(sim, i);
-        if (find_listener(io, port) != NULL && rng_below(&sim->rng, ++seen) == 0) {
+        if (find_listener(io, port, path) != NULL && rng_below(&sim->rng, ++seen) == 0) {
             picked = io;
         }
     }
     return picked;
 }
 
-sim_connection
-sim_connect(struct sim *sim, uint16_t port, int shard)
+static sim_connection
+connect_to(struct sim *sim, uint16_t port, const char *path, int shard)
 {
-    struct io *io = shard >= 0 ? shard_of(sim, (unsigned)shard) : pick_listening(sim, port);
-    const struct listener *listener = io == NULL ? NULL : find_listener(io, port);
+    struct io *io = shard >= 0 ? shard_of(sim, (unsigned)shard) : pick_listening(sim, port, path);
+    const struct listener *listener = io == NULL ? NULL : find_listener(io, port, path);
     if (listener == NULL) {
         return SIM_CONNECTION_NONE;
     }
     uint32_t number = new_conn(sim);
-    send_to_inbox(sim, io->shard, (struct arrival){.token = listener->token, .conn = number, .type = IO_ACCEPTED});
+    send_to_inbox(sim, io->shard, (struct arrival){.token = listener->token, .conn = number, .type = IO_ACCEPTED, .unix_socket = path != NULL});
     return number;
+}
+
+sim_connection
+sim_connect(struct sim *sim, uint16_t port, int shard)
+{
+    return connect_to(sim, port, NULL, shard);
+}
+
+sim_connection
+sim_connect_path(struct sim *sim, const char *path, int shard)
+{
+    return connect_to(sim, 0, path, shard);
 }
 
 void

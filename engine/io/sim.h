@@ -55,6 +55,8 @@ uint64_t sim_random(struct sim *sim);
 
 /* Connects to the listener on `port` of a shard picked at random (`shard` >= 0: of that one). SIM_CONNECTION_NONE if nobody listens. */
 sim_connection sim_connect(struct sim *sim, uint16_t port, int shard);
+/* The same for the listener of a Unix socket. */
+sim_connection sim_connect_path(struct sim *sim, const char *path, int shard);
 /* Hands bytes to the network; all are taken. */
 void sim_write(struct sim *sim, sim_connection c, const void *data, uint32_t size);
 /* Bytes that have arrived at the client by now: copied out and consumed. Returns how many. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "engine/io/uring_shard.h"
+#include "engine/io/uring_unix.h"
 
 /* 16 MiB per shard by default: how much may arrive at a shard in one turn before receiving has to wait for the next. */
 #define RECEIVE_BUFFER_SIZE 4096
@@ -189,6 +190,7 @@ io_close_all(struct io_set *set)
     for (unsigned i = 0; i < set->shard_count && set->shards[i] != NULL; i++) {
         close_shard(set->shards[i]);
     }
+    unix_close_all(&set->unix_sockets);
     free(set->shards);
     free(set);
 }

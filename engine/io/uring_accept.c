@@ -19,6 +19,7 @@
 #include "engine/io/uring_compat.h"
 #include "engine/io/uring_listen.h"
 #include "engine/io/uring_shard.h"
+#include "engine/io/uring_unix.h"
 
 /* Accepts per listener and turn. Each costs 300 bytes here and in the kernel. */
 #define ACCEPTORS 16
@@ -75,7 +76,13 @@ int
 io_listen(struct io *io, const struct io_listener *listener, uint64_t token, char *error, size_t error_size)
 {
     int fds[LISTEN_SOCKETS_MAX];
-    int count = listen_open(listener, fds, error, error_size);
+    int count;
+    if (listener->path != NULL) {
+        fds[0] = unix_listen(&io->set->unix_sockets, listener, error, error_size);
+        count = fds[0] < 0 ? fds[0] : 1;
+    } else {
+        count = listen_open(listener, fds, error, error_size);
+    }
     for (int i = 0; i < count; i++) {
         if (!add_listener(io, fds[i], token)) {
             for (; i < count; i++) {

@@ -1,6 +1,7 @@
 #include "engine/io/uring_listen.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -116,9 +117,74 @@ open_each(const struct addrinfo *addresses, const struct io_listener *listener, 
     return count > 0 ? count : missing;
 }
 
+/* An address of the wanted interface and kind. */
+static bool
+is_wanted(const struct ifaddrs *a, const struct io_listener *listener)
+{
+    if (strcmp(a->ifa_name, listener->interface) != 0 || a->ifa_addr == NULL) {
+        return false;
+    }
+    return (a->ifa_addr->sa_family == AF_INET && !listener->ipv6_only) || (a->ifa_addr->sa_family == AF_INET6 && !listener->ipv4_only);
+}
+
+/* The same with the listener's port; a link-local one of IPv6 comes with the number of its interface. */
+static struct addrinfo
+with_port(const struct ifaddrs *a, struct sockaddr_storage *storage, uint16_t port)
+{
+    bool ipv4 = a->ifa_addr->sa_family == AF_INET;
+    socklen_t size = ipv4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    memcpy(storage, a->ifa_addr, size);
+    if (ipv4) {
+        ((struct sockaddr_in *)storage)->sin_port = htons(port);
+    } else {
+        ((struct sockaddr_in6 *)storage)->sin6_port = htons(port);
+    }
+    return (struct addrinfo){.ai_family = a->ifa_addr->sa_family, .ai_addr = (struct sockaddr *)storage, .ai_addrlen = size};
+}
+
+/* Collects the interface's addresses, each the next of the one before. Returns how many, or -errno. */
+static int
+find_addresses(const struct io_listener *listener, struct addrinfo out[LISTEN_SOCKETS_MAX], struct sockaddr_storage storage[LISTEN_SOCKETS_MAX])
+{
+    struct ifaddrs *all;
+    if (getifaddrs(&all) != 0) {
+        return -errno;
+    }
+    int found = 0;
+    for (const struct ifaddrs *a = all; a != NULL && found < LISTEN_SOCKETS_MAX; a = a->ifa_next) {
+        if (is_wanted(a, listener)) {
+            out[found] = with_port(a, &storage[found], listener->port);
+            if (found > 0) {
+                out[found - 1].ai_next = &out[found];
+            }
+            found++;
+        }
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+/* As listen_open. */
+static int
+open_interface(const struct io_listener *listener, int sockets[LISTEN_SOCKETS_MAX], char *error, size_t error_size)
+{
+    struct addrinfo addresses[LISTEN_SOCKETS_MAX];
+    struct sockaddr_storage storage[LISTEN_SOCKETS_MAX];
+    int found = find_addresses(listener, addresses, storage);
+    int count = found > 0 ? open_each(addresses, listener, sockets) : found < 0 ? found : -EADDRNOTAVAIL;
+    if (count < 0) {
+        snprintf(error, error_size, "cannot listen on interface %s port %u: %s", listener->interface, listener->port,
+                 found == 0 ? "there is no such interface, or it has no address of this kind" : strerror(-count));
+    }
+    return count;
+}
+
 int
 listen_open(const struct io_listener *listener, int sockets[LISTEN_SOCKETS_MAX], char *error, size_t error_size)
 {
+    if (listener->interface != NULL) {
+        return open_interface(listener, sockets, error, error_size);
+    }
     const char *host = listener->host != NULL && listener->host[0] != '\0' ? listener->host : NULL;
     const char *host_shown = host != NULL ? host : "*";
     struct addrinfo hints = {

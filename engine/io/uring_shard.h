@@ -4,7 +4,7 @@
  *      uring.c          the set of shards, time, wake-ups, and the turn: io_wait()
  *      uring_accept.c   armed accepts of every listener
  *      uring_socket.c   one socket's life: receive, send, shut down, move, close
- *      uring_listen.c   listening sockets        uring_ring.c   the ring itself       uring_work.c   worker threads
+ *      uring_listen.c   listening sockets; uring_unix.c those with a path        uring_ring.c   the ring itself       uring_work.c   worker threads
  *
  * An io_socket is the slot in the ring's table of direct descriptors, chosen by the kernel. Each request carries in its user_data
  *
@@ -78,6 +78,7 @@ struct socket_record {
 static_assert(sizeof(struct socket_record) <= 24, "counts in bytes per connection");
 
 struct listener;
+struct unix_socket;
 
 struct io {
     struct ring ring;
@@ -128,6 +129,7 @@ struct io_set {
     struct ring_caps caps;
     struct work_pool *work;
     struct io **shards;
+    struct unix_socket *unix_sockets; /* uring_unix.h */
     char description[320];
 };
 

@@ -739,6 +739,28 @@ append_disconnect(struct shard *shard, struct connection *c, uint8_t reason)
     }
 }
 
+/* From here on nothing is looked at; what is to be sent still is. */
+static void
+start_closing(struct shard *shard, struct connection *c, uint8_t reason, bool publish_will)
+{
+    c->state = CONNECTION_CLOSING;
+    if (connection_transport(c) != NULL) {
+        connection_transport(c)->reason = reason;
+    }
+    stop_input(shard, c);
+    c->linger = true;
+    timer_arm(&shard->wheel, &c->timer, shard->now_ms + LINGER_MS);
+    /* Bytes that still come are read and dropped: closing with unread input would reset the connection and lose the answer. */
+    if (!c->receiving && !c->peer_ended) {
+        c->receiving = true;
+        io_receive(shard->io, c->socket);
+    }
+    detach_session(shard, c, publish_will);
+    if (c->out_first == NULL && c->out_under_way == 0) {
+        finish_closing(shard, c);
+    }
+}
+
 void
 connection_close(struct shard *shard, struct connection *c, uint8_t reason, const char *explain)
 {
@@ -753,21 +775,16 @@ connection_close(struct shard *shard, struct connection *c, uint8_t reason, cons
     if (c->state == CONNECTION_CONNECTED && c->version == MQTT_VERSION_5) {
         append_disconnect(shard, c, reason);
     }
-    c->state = CONNECTION_CLOSING;
-    if (connection_transport(c) != NULL) {
-        connection_transport(c)->reason = reason;
-    }
-    stop_input(shard, c);
-    c->linger = true;
-    timer_arm(&shard->wheel, &c->timer, shard->now_ms + LINGER_MS);
-    /* Bytes that still come are read and dropped: closing with unread input would reset the connection and lose the answer. */
-    if (!c->receiving && !c->peer_ended) {
-        c->receiving = true;
-        io_receive(shard->io, c->socket);
-    }
-    detach_session(shard, c, true);
-    if (c->out_first == NULL && c->out_under_way == 0) {
-        finish_closing(shard, c);
+    start_closing(shard, c, reason, true);
+}
+
+void
+connection_leave(struct shard *shard, struct connection *c, bool will_cancelled)
+{
+    if (connection_transport(c) == NULL) {
+        connection_drop(shard, c, will_cancelled);
+    } else {
+        start_closing(shard, c, REASON_SUCCESS, !will_cancelled);
     }
 }
 

@@ -158,6 +158,9 @@ void connection_close(struct shard *shard, struct connection *c, uint8_t reason,
 /* The peer is gone or is not to be told: no DISCONNECT, no flush. `will_cancelled`: it said DISCONNECT. */
 void connection_drop(struct shard *shard, struct connection *c, bool will_cancelled);
 
+/* The client has said DISCONNECT: nothing more for it, but a transport may have a last word. */
+void connection_leave(struct shard *shard, struct connection *c, bool will_cancelled);
+
 /* Stops reading until the shard is less congested, and the connection's own output has drained. */
 void connection_hold(struct shard *shard, struct connection *c, bool takes_memory);
 /* Goes on with held connections that may; a bounded number per turn. */

@@ -413,7 +413,7 @@ handle_disconnect(struct shard *shard, struct connection *c, const struct frame 
         log_peer(CONFIG_LOG_NOTICE, DROP_REASONS, "Client %.*s disconnected.", (int)id.size, (const char *)id.data);
     }
     /* MQTT5 [MQTT-3.14.4-3]: only a normal disconnection (0x00) deletes the will. */
-    connection_drop(shard, c, packet.reason == REASON_SUCCESS);
+    connection_leave(shard, c, packet.reason == REASON_SUCCESS);
 }
 
 void

@@ -1,5 +1,7 @@
 #include "test/support/world.h"
 
+#include "codec/websocket.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -157,13 +159,44 @@ client_close(struct client **cp)
     *cp = NULL;
     sim_free(client->world->sim, client->connection);
     free(client->bytes);
+    if (client->web != NULL) {
+        free(client->web->raw);
+        free(client->web);
+    }
     free(client);
+}
+
+void
+client_send_raw(struct client *client, const void *bytes, uint32_t size)
+{
+    sim_write(client->world->sim, client->connection, bytes, size);
+}
+
+void
+client_send_frame(struct client *client, uint8_t first, const void *payload, uint32_t size)
+{
+    static uint8_t masked[4u << 20];
+    uint8_t header[WEBSOCKET_HEADER_OUT_MAX];
+    uint8_t mask[4] = {0x5a, 0x01, 0xff, (uint8_t)size};
+    uint32_t header_size = websocket_write_header(header, WEBSOCKET_BINARY, size);
+    header[0] = first;
+    header[1] |= 0x80;
+    client_send_raw(client, header, header_size);
+    client_send_raw(client, mask, sizeof mask);
+    if (size > 0) {
+        websocket_unmask_portable(masked, payload, size, mask);
+        client_send_raw(client, masked, size);
+    }
 }
 
 void
 client_send_bytes(struct client *client, const void *bytes, uint32_t size)
 {
-    sim_write(client->world->sim, client->connection, bytes, size);
+    if (client->web != NULL) {
+        client_send_frame(client, 0x82, bytes, size);
+    } else {
+        client_send_raw(client, bytes, size);
+    }
 }
 
 void
@@ -178,12 +211,113 @@ client_send(struct client *client, const struct packet *packet)
 }
 
 static void
+add_bytes(uint8_t **bytes, uint32_t *used, uint32_t *room, const void *more, uint32_t size)
+{
+    if (*used + size > *room) {
+        *room = (*used + size) * 2;
+        *bytes = realloc(*bytes, *room);
+    }
+    if (size > 0) {
+        memcpy(*bytes + *used, more, size);
+    }
+    *used += size;
+}
+
+static void
+take_frame(struct client *client, uint8_t first, const uint8_t *payload, uint32_t size)
+{
+    struct web *web = client->web;
+    if (web->closed) {
+        die("client", "something comes after a Close frame");
+    }
+    switch (first) {
+    case 0x82:
+        web->frames++;
+        add_bytes(&client->bytes, &client->used, &client->room, payload, size);
+        break;
+    case 0x8a:
+        web->pongs++;
+        web->pong_size = size;
+        memcpy(web->pong, payload, size);
+        break;
+    case 0x88:
+        web->closed = true;
+        web->close_code = size >= 2 ? (uint16_t)(payload[0] << 8 | payload[1]) : 0;
+        break;
+    default:
+        die("client", "a frame that a server does not send");
+    }
+}
+
+/* Size of the header of the frame at the start of `raw`, and of its payload; 0: it has not come. */
+static uint32_t
+read_frame_header(const struct web *web, uint64_t *size)
+{
+    struct reader r = reader_of(bytes_of(web->raw, web->raw_used));
+    reader_u8(&r);
+    *size = reader_u8(&r);
+    if (*size > 127) {
+        die("client", "a masked frame from a server");
+    }
+    if (*size == 126) {
+        *size = reader_u16(&r);
+    } else if (*size == 127) {
+        reader_u32(&r);
+        *size = reader_u32(&r);
+    }
+    return r.failed ? 0 : (uint32_t)(r.at - web->raw);
+}
+
+/* Takes the next whole thing off `raw`. False: there is none. */
+static bool
+take_raw(struct client *client)
+{
+    struct web *web = client->web;
+    uint32_t used;
+    if (web->status == 0 || web->status != 101) {
+        const uint8_t *end = memmem(web->raw, web->raw_used, "\r\n\r\n", 4);
+        if (end == NULL || web->status != 0) {
+            return false;
+        }
+        web->status = (uint32_t)atoi((const char *)web->raw + strlen("HTTP/1.1 "));
+        used = (uint32_t)(end - web->raw) + 4;
+    } else {
+        uint64_t size;
+        uint32_t header = read_frame_header(web, &size);
+        if (header == 0 || web->raw_used - header < size) {
+            return false;
+        }
+        take_frame(client, web->raw[0], web->raw + header, (uint32_t)size);
+        used = header + (uint32_t)size;
+    }
+    memmove(web->raw, web->raw + used, web->raw_used - used);
+    web->raw_used -= used;
+    return true;
+}
+
+static void
+pull_frames(struct client *client)
+{
+    uint8_t bytes[4096];
+    uint32_t size;
+    while ((size = sim_read(client->world->sim, client->connection, bytes, sizeof bytes)) > 0) {
+        add_bytes(&client->web->raw, &client->web->raw_used, &client->web->raw_room, bytes, size);
+        while (client->web->raw_used > 0 && take_raw(client)) {
+        }
+    }
+}
+
+static void
 pull(struct client *client)
 {
     if (client->consumed > 0) {
         memmove(client->bytes, client->bytes + client->consumed, client->used - client->consumed);
         client->used -= client->consumed;
         client->consumed = 0;
+    }
+    if (client->web != NULL) {
+        pull_frames(client);
+        return;
     }
     uint32_t waiting = sim_readable(client->world->sim, client->connection);
     if (waiting == 0) {
@@ -194,6 +328,24 @@ pull(struct client *client)
         client->bytes = realloc(client->bytes, client->room);
     }
     client->used += sim_read(client->world->sim, client->connection, client->bytes + client->used, client->room - client->used);
+}
+
+void
+client_pull(struct client *client)
+{
+    pull(client);
+}
+
+void
+client_upgrade(struct client *client, const char *request)
+{
+    static const char good[] = "GET /mqtt HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
+    client->web = calloc(1, sizeof *client->web);
+    request = request != NULL ? request : good;
+    client_send_raw(client, request, (uint32_t)strlen(request));
+    world_settle(client->world);
+    pull(client);
 }
 
 bool

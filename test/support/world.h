@@ -38,6 +38,19 @@ uint64_t world_now_ms(const struct world *world);
 uint64_t world_count(const struct world *world, size_t offset);
 #define WORLD_COUNT(world, counter) world_count((world), offsetof(struct stats, counter))
 
+/* What a client inside of a WebSocket has seen of it. */
+struct web {
+    uint8_t *raw;          /* bytes of the network that are no whole frame yet */
+    uint32_t raw_used, raw_room;
+    uint32_t status;       /* HTTP's; 0: no answer yet */
+    uint32_t frames;       /* of data */
+    uint32_t pongs;
+    uint8_t pong[125];     /* the last one */
+    uint32_t pong_size;
+    bool closed;           /* a Close frame came */
+    uint16_t close_code;   /* 0: it had none */
+};
+
 /* One client's connection. Bytes of received packets live until the next client_receive() or client_close(). */
 struct client {
     struct world *world;
@@ -45,12 +58,25 @@ struct client {
     uint8_t version;
     uint8_t *bytes;
     uint32_t used, room, consumed;
+    struct web *web;       /* NULL: plain */
 };
 
 /* Connects (nothing is sent yet). */
 struct client *client_open(struct world *world, uint8_t version);
 /* Breaks the connection if it is open, and forgets it. */
 void client_close(struct client **client);
+
+/*
+ * From now on the client talks inside of a WebSocket. Sends `request` (NULL: a good one) and takes in the answer; what is sent and received afterwards with the functions
+ * here is framed and unframed.
+ */
+void client_upgrade(struct client *client, const char *request);
+/* A masked frame; `first`: its first byte. */
+void client_send_frame(struct client *client, uint8_t first, const void *payload, uint32_t size);
+/* Takes in what has arrived. */
+void client_pull(struct client *client);
+/* As they are, whatever the client is in. */
+void client_send_raw(struct client *client, const void *bytes, uint32_t size);
 
 void client_send(struct client *client, const struct packet *packet);
 void client_send_bytes(struct client *client, const void *bytes, uint32_t size);
