@@ -5,10 +5,8 @@
  * (marked R below) and keeps the old one's answer for the rest.
  *
  * Invariants of a finished configuration
- *   C1  there is a listener; every one has a port and a place (`file`), and no two share host, port and family.
- *   C2  every listener lets somebody in: anonymous clients are allowed, or there is a way for clients to say who they are (not one that is `gone`).
  *   C1  there is a listener; every one has a port or the path of a Unix socket, and a place (`file`), and no two share host, port and family.
- *   C2  somebody may come in: allow_anonymous is true as long as there is no other way.
+ *   C2  every listener lets somebody in: anonymous clients are allowed, or there is a way for clients to say who they are (not one that is `gone`).
  *   C3  numbers are within the ranges of option_table; max_connect_packet_size <= max_packet_size; max_inflight_messages > 0.
  *   C4  auto_id_prefix is there; log_file is there if lines go to a file.
  *   C5  every warning is one line.
@@ -64,6 +62,8 @@ enum config_answer {
 struct config_security {
     uint8_t allow_anonymous; /* enum config_answer; struct config_listener says what follows from it */
     char *password_file;
+};
+
 enum config_forwarded { /* websockets_forwarded_header: which field names the client, when a trusted proxy sends it */
     CONFIG_X_FORWARDED_FOR,
     CONFIG_FORWARDED,
@@ -82,7 +82,6 @@ struct config_listener {
     uint16_t max_topic_alias_broker; /* what we use towards clients; default 10 */
     uint8_t max_qos;            /* 0..2, default 2 */
     bool gone;                  /* after a reload: the file does not have it any more, it is there until a restart */
-
     /* Who may come in */
     struct config_security own; /* with `per_listener_settings`; `allow_anonymous` here: listener_allow_anonymous too */
     bool allow_anonymous;       /* (R) what counts */
