@@ -273,9 +273,9 @@ wrong_listeners_are_refused(void **state)
     refuse("listener\n", "needs a port");
     refuse("listener mqtt\n", "needs a number, not 'mqtt'");
     refuse("listener 65536\n", "not between 1 and 65535");
-    refuse("listener 0 /run/tidewire.sock\n", "a Unix socket) is not supported yet");
+    refuse("listener 0\n", "test.conf:1: option 'listener 0' is a Unix socket and needs its path");
     refuse("max_topic_alias 5\nlistener 1883\n", "put it after a 'listener' line");
-    refuse("listener 1883\nprotocol websockets\n", "test.conf:2: option 'protocol websockets' is not supported yet");
+    refuse("listener 1883\nprotocol http_api\n", "test.conf:2: option 'protocol http_api' is not supported");
     refuse("listener 1883\nsocket_domain ipv5\n", "is ipv4 or ipv6");
     refuse("listener 1883\nmax_qos 3\n", "3 is not between 0 and 2");
     refuse("allow_anonymous true\nlistener 1883\nlistener 1884\nlistener 1883\n", "test.conf:4: port 1883 on all interfaces is listened on already by test.conf:2");
@@ -299,6 +299,118 @@ seventeenth_listener_is_refused(void **state)
     refuse(text, "more than 16 listeners");
     snprintf(text + used, sizeof text - used, "port 3000\n");
     refuse(text, "more than 16 listeners");
+}
+
+/* ------------------------------------------------------------------------------------------------------------- ways in */
+
+#define ANYBODY "allow_anonymous true\n"
+
+static void
+websocket_options_belong_to_their_listener(void **state)
+{
+    (void)state;
+    struct config *config = accept(ANYBODY "websockets_headers_size 8192\n"
+                                   "listener 1884\nprotocol websockets\nwebsockets_origin https://a.example\nwebsockets_origin http://b.example:8080\n"
+                                   "websockets_trusted_proxy 10.0.0.0/8\nwebsockets_trusted_proxy ::1\nwebsockets_trusted_proxy unix\n"
+                                   "websockets_forwarded_header forwarded\n"
+                                   "listener 1885\nprotocol mqtt\n");
+    const struct config_listener *web = &config->listeners[0];
+    assert_int_equal(config->websockets_headers_size, 8192);
+    assert_true(web->websockets && web->websockets_trusts_unix);
+    assert_int_equal(web->websockets_origin_count, 2);
+    assert_string_equal(web->websockets_origins[1], "http://b.example:8080");
+    assert_int_equal(web->websockets_proxy_count, 2);
+    assert_int_equal(web->websockets_proxies[0].bits, 8);
+    assert_int_equal(web->websockets_proxies[1].base.family, ADDRESS_IPV6);
+    assert_int_equal(web->websockets_forwarded, CONFIG_FORWARDED);
+    assert_false(config->listeners[1].websockets);
+    assert_int_equal(config->listeners[1].websockets_forwarded, CONFIG_X_FORWARDED_FOR);
+    config_check(config);
+    config_free(&config);
+}
+
+static void
+wrong_websocket_options_are_refused(void **state)
+{
+    (void)state;
+    refuse(ANYBODY "listener 1883\nwebsockets_origin https://a.example\n", "test.conf:2: 'websockets_origin' and 'websockets_trusted_proxy' need");
+    refuse(ANYBODY "listener 1883\nwebsockets_trusted_proxy unix\n", "need 'protocol websockets'");
+    refuse("websockets_origin a\n", "put it after a 'listener' line");
+    refuse("listener 1883\nprotocol websockets\nwebsockets_trusted_proxy 10.0.0.1/8\n", "test.conf:3: option 'websockets_trusted_proxy': '10.0.0.1/8' is no address");
+    refuse("listener 1883\nprotocol websockets\nwebsockets_trusted_proxy\n", "needs an address");
+    refuse("listener 1883\nwebsockets_forwarded_header via\n", "is x-forwarded-for or forwarded");
+    refuse("websockets_headers_size 100\n", "100 is not between 256 and 65536");
+    refuse("listener 1883\nprotocol\n", "option 'protocol' needs a value");
+    char text[2048] = "listener 1883\n";
+    for (unsigned i = 0; i <= CONFIG_ORIGINS_MAX; i++) {
+        strcat(text, "websockets_origin a\n");
+    }
+    refuse(text, "more than 16 times 'websockets_origin'");
+    strcpy(text, "listener 1883\n");
+    for (unsigned i = 0; i <= CONFIG_PROXIES_MAX; i++) {
+        strcat(text, "websockets_trusted_proxy ::1\n");
+    }
+    refuse(text, "more than 16 times 'websockets_trusted_proxy'");
+}
+
+static void
+proxy_protocol_is_of_one_version(void **state)
+{
+    (void)state;
+    struct config *config = accept(ANYBODY "listener 1884\nenable_proxy_protocol 1\nlistener 1885\nenable_proxy_protocol 2\nproxy_protocol_v2_require_tls true\n"
+                                   "listener 1886\nproxy_protocol_v2_require_tls false\n");
+    assert_int_equal(config->listeners[0].proxy_protocol, 1);
+    assert_int_equal(config->listeners[1].proxy_protocol, 2);
+    assert_true(config->listeners[1].proxy_requires_tls);
+    assert_int_equal(config->listeners[2].proxy_protocol, 0);
+    config_check(config);
+    config_free(&config);
+    refuse("listener 1883\nenable_proxy_protocol 3\n", "3 is not between 1 and 2");
+    refuse("listener 1883\nenable_proxy_protocol true\n", "needs a number");
+    refuse("enable_proxy_protocol 2\n", "put it after a 'listener' line");
+    refuse(ANYBODY "listener 1883\nenable_proxy_protocol 1\nproxy_protocol_v2_require_tls true\n", "test.conf:2: 'proxy_protocol_v2_require_tls' needs 'enable_proxy_protocol 2'");
+}
+
+static void
+listener_zero_is_a_unix_socket(void **state)
+{
+    (void)state;
+    struct config *config = accept(ANYBODY "listener 0 /run/tidewire/mqtt.socket\nunix_socket_mode 0660\nlistener 0 /run/tidewire/other.socket\n");
+    assert_int_equal(config->listeners[0].port, 0);
+    assert_null(config->listeners[0].host);
+    assert_string_equal(config->listeners[0].unix_path, "/run/tidewire/mqtt.socket");
+    assert_int_equal(config->listeners[0].unix_mode, 0660);
+    assert_int_equal(config->listeners[1].unix_mode, 0);
+    config_check(config);
+    config_free(&config);
+    refuse(ANYBODY "listener 0 /a\nlistener 0 /a\n", "port 0 on /a is listened on already by test.conf:2");
+    refuse("listener 1883\nunix_socket_mode 0660\n", "test.conf:1: 'unix_socket_mode' is for Unix sockets");
+    refuse("listener 0 /a\nunix_socket_mode 1000\n", "is an octal number from 1 to 777");
+    refuse("listener 0 /a\nunix_socket_mode 8\n", "is an octal number");
+    refuse("listener 0 /a\nunix_socket_mode -1\n", "is an octal number");
+    refuse("listener 0 /a\nunix_socket_mode\n", "is an octal number");
+    refuse("listener 0 /a\nbind_interface lo\n", "are not for Unix sockets");
+    refuse("listener 0 /a\nsocket_domain ipv4\n", "are not for Unix sockets");
+    char text[256];
+    snprintf(text, sizeof text, "listener 0 /%0107d\n", 1);
+    refuse(text, "too long: at most 107 bytes");
+}
+
+static void
+bind_interface_stands_for_its_addresses(void **state)
+{
+    (void)state;
+    struct config *config = accept(ANYBODY "listener 1883\nbind_interface lo\nlistener 1883\nbind_interface eth0\n");
+    assert_string_equal(config->listeners[0].interface, "lo");
+    assert_string_equal(config->listeners[1].interface, "eth0");
+    config_free(&config);
+    config = accept(ANYBODY "bind_interface lo\n");
+    assert_int_equal(config->listener_count, 1);
+    assert_string_equal(config->listeners[0].interface, "lo");
+    assert_false(config->listeners[0].loopback);
+    config_check(config);
+    config_free(&config);
+    refuse(ANYBODY "listener 1883\nbind_interface lo\nlistener 1883\nbind_interface lo\n", "port 1883 on lo is listened on already");
 }
 
 /* -------------------------------------------------------------------------------------------------------- who may come in */
@@ -393,8 +505,8 @@ what_is_not_supported_is_refused_by_name(void **state)
         "acl_file /etc/a", "psk_file /etc/p", "psk_hint h", "cafile c", "capath c", "certfile c", "keyfile k",
         "tls_version tlsv1.2", "tls_engine e", "ciphers_tls1.3 x", "require_certificate true", "use_identity_as_username true",
         "plugin /x.so", "plugin_opt_some_thing 1", "auth_plugin /x.so", "auth_opt_db 1",
-        "bind_interface eth0", "mount_point a/", "persistence true", "connection bridge", "address 192.0.2.1", "topic # both",
-        "bridge_cafile c", "remote_username u", "enable_proxy_protocol 2", "message_size_limit 100", "http_dir /var/www",
+        "mount_point a/", "persistence true", "connection bridge", "address 192.0.2.1", "topic # both",
+        "bridge_cafile c", "remote_username u", "message_size_limit 100", "http_dir /var/www",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char text[128], name[64];
@@ -856,6 +968,11 @@ main(void)
         cmocka_unit_test(port_and_bind_address_make_the_default_listener),
         cmocka_unit_test(options_before_any_listener_stay_on_loopback),
         cmocka_unit_test(wrong_listeners_are_refused),
+        cmocka_unit_test(websocket_options_belong_to_their_listener),
+        cmocka_unit_test(wrong_websocket_options_are_refused),
+        cmocka_unit_test(proxy_protocol_is_of_one_version),
+        cmocka_unit_test(listener_zero_is_a_unix_socket),
+        cmocka_unit_test(bind_interface_stands_for_its_addresses),
         cmocka_unit_test(seventeenth_listener_is_refused),
         cmocka_unit_test(a_listener_that_nobody_can_enter_is_refused),
         cmocka_unit_test(a_password_file_is_a_way_in),

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* cmocka.h needs the five standard headers above it. */
@@ -904,6 +906,149 @@ listen_says_what_is_wrong(void **state)
     close_stage();
 }
 
+/* ------------------------------------------------------------------------------------------------ Unix sockets, interfaces */
+
+static char unix_path[108];
+
+static int
+listen_at_path(struct io *shard, uint32_t mode, char *error, size_t error_size)
+{
+    snprintf(unix_path, sizeof unix_path, "/tmp/tidewire-io-test-%d.socket", (int)getpid());
+    struct io_listener listener = {.path = unix_path, .mode = mode};
+    return io_listen(shard, &listener, LISTENER_TOKEN, error, error_size);
+}
+
+static int
+connect_to_path(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, unix_path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void
+unix_socket_takes_connections_and_its_path_is_removed(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    struct stat about;
+    open_simple_stage();
+    assert_int_equal(listen_at_path(io, 0640, error, sizeof error), 0);
+    assert_int_equal(stat(unix_path, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0640);
+    int client = connect_to_path();
+    struct io_event event = expect(IO_ACCEPTED);
+    assert_int_equal(event.token, LISTENER_TOKEN);
+    assert_int_equal(event.peer->ss_family, AF_UNIX);
+    io_socket accepted = event.socket;
+    io_receive(io, accepted);
+    client_write(client, "hello", 5);
+    event = expect(IO_RECEIVED);
+    assert_int_equal(event.result, 5);
+    io_send(io, accepted, "there", 5);
+    char answer[5];
+    expect(IO_SENT);
+    client_read(client, answer, 5);
+    assert_memory_equal(answer, "there", 5);
+    close_and_expect(accepted);
+    close(client);
+    close_stage();
+    assert_int_equal(stat(unix_path, &about), -1);
+}
+
+static void
+abandoned_path_is_replaced_and_others_are_not(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    struct stat about;
+    open_simple_stage();
+    assert_int_equal(listen_at_path(io, 0, error, sizeof error), 0);
+
+    /* Another broker: somebody listens. */
+    struct io_options options = {.shard_count = 1, .sockets_max = 64};
+    struct io_set *other = io_open(&options, error, sizeof error);
+    assert_int_equal(listen_at_path(io_of_shard(other, 0), 0, error, sizeof error), -EADDRINUSE);
+    assert_non_null(strstr(error, "somebody listens there already"));
+    io_close_all(other);
+    assert_int_equal(stat(unix_path, &about), 0); /* which took nothing away */
+    close_stage();
+
+    /* What a killed broker leaves. */
+    int dead = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, unix_path);
+    assert_int_equal(bind(dead, (struct sockaddr *)&address, sizeof address), 0);
+    close(dead);
+    open_simple_stage();
+    assert_int_equal(listen_at_path(io, 0, error, sizeof error), 0);
+    close(connect_to_path());
+    expect(IO_ACCEPTED);
+
+    /* Somebody has put another in its place: that one stays. */
+    assert_int_equal(unlink(unix_path), 0);
+    FILE *file = fopen(unix_path, "w");
+    fclose(file);
+    close_stage();
+    assert_int_equal(stat(unix_path, &about), 0);
+
+    open_simple_stage();
+    assert_int_equal(listen_at_path(io, 0, error, sizeof error), -EEXIST);
+    assert_non_null(strstr(error, "not a socket"));
+    close_stage();
+    assert_int_equal(unlink(unix_path), 0);
+}
+
+/* Both shards are this thread's; whichever the kernel wakes takes a connection, and none is lost. */
+static void
+unix_socket_is_shared_by_shards(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    open_stage((struct io_options){.shard_count = 2, .sockets_max = 64});
+    struct io *shards[2] = {io, io_of_shard(set, 1)};
+    assert_int_equal(io_enter(shards[1]), 0);
+    assert_int_equal(listen_at_path(shards[0], 0, error, sizeof error), 0);
+    assert_int_equal(listen_at_path(shards[1], 0, error, sizeof error), 0);
+    int clients[20];
+    unsigned accepted = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        clients[i] = connect_to_path();
+    }
+    for (unsigned waited_ms = 0; accepted < 20 && waited_ms < PATIENCE_MS; waited_ms++) {
+        for (unsigned i = 0; i < 2; i++) {
+            struct io_event event;
+            accepted += io_wait(shards[i], MS / 2, 0, &event, 1) == 1 && event.type == IO_ACCEPTED;
+        }
+    }
+    assert_int_equal(accepted, 20);
+    for (unsigned i = 0; i < 20; i++) {
+        close(clients[i]);
+    }
+    io_leave(shards[1]);
+    close_stage();
+}
+
+static void
+interface_stands_for_its_addresses(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    open_simple_stage();
+    port = free_port();
+    struct io_listener loopback = {.interface = "lo", .port = port, .first = true, .ipv4_only = true};
+    assert_int_equal(io_listen(io, &loopback, LISTENER_TOKEN, error, sizeof error), 0);
+    int client;
+    close_and_expect(connect_pair(&client));
+    close(client);
+    struct io_listener unknown = {.interface = "nosuch0", .port = port};
+    assert_int_equal(io_listen(io, &unknown, LISTENER_TOKEN, error, sizeof error), -EADDRNOTAVAIL);
+    assert_non_null(strstr(error, "nosuch0"));
+    close_stage();
+}
+
 static void
 closing_all_leaks_no_descriptor(void **state)
 {
@@ -1397,6 +1542,10 @@ main(void)
         cmocka_unit_test(open_says_what_is_wrong),
         cmocka_unit_test(too_many_sockets_are_lowered_and_described),
         cmocka_unit_test(listen_says_what_is_wrong),
+        cmocka_unit_test(unix_socket_takes_connections_and_its_path_is_removed),
+        cmocka_unit_test(abandoned_path_is_replaced_and_others_are_not),
+        cmocka_unit_test(unix_socket_is_shared_by_shards),
+        cmocka_unit_test(interface_stands_for_its_addresses),
         cmocka_unit_test(closing_all_leaks_no_descriptor),
         cmocka_unit_test(moved_socket_goes_on_at_its_new_shard),
         cmocka_unit_test(source_slots_are_free_after_moves),

@@ -839,12 +839,28 @@ work_is_done_later_and_told_and_what_is_left_is_given_back(void **state)
 
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_default_world, close_world)
 
+static void
+a_path_is_listened_on_as_a_port_is(void **state)
+{
+    (void)state;
+    char error[128];
+    struct io_listener listener = {.path = "/run/a.socket"};
+    assert_int_equal(sim_connect_path(sim, "/run/a.socket", 1), SIM_CONNECTION_NONE);
+    assert_int_equal(io_listen(shard[1], &listener, 5, error, sizeof error), 0);
+    assert_int_equal(sim_connect_path(sim, "/run/b.socket", -1), SIM_CONNECTION_NONE);
+    assert_int_not_equal(sim_connect_path(sim, "/run/a.socket", -1), SIM_CONNECTION_NONE);
+    struct io_event event = expect_event(1, IO_ACCEPTED);
+    assert_int_equal(event.token, 5);
+    assert_int_equal(event.peer->ss_family, AF_UNIX);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_WORLD(time_starts_at_a_second_and_moves_by_hand),
         IN_WORLD(nobody_listens_nobody_connects),
+        IN_WORLD(a_path_is_listened_on_as_a_port_is),
         cmocka_unit_test(full_shards_refuse_and_go_on_when_a_slot_is_free),
         IN_WORLD(receive_once_gives_one_event),
         IN_WORLD(events_carry_at_most_4096_bytes_and_last_until_the_next_wait),
