@@ -20,14 +20,14 @@ connect_refuse(struct shard *shard, struct connection *c, uint8_t asked, uint8_t
     /* A level that we do not speak is answered in 3.1.1's form below 5 (MQTT3 [MQTT-3.1.2-2]), in version 5's above. */
     uint8_t version = asked >= MQTT_VERSION_5 ? MQTT_VERSION_5 : MQTT_VERSION_311;
     if (version != MQTT_VERSION_5 && (reason == REASON_MALFORMED_PACKET || reason == REASON_PROTOCOL_ERROR)) {
-        input_refuse(shard, c, reason, explain); /* MQTT3 [MQTT-3.1.4-1]: closed without a CONNACK */
+        connection_close(shard, c, reason, explain); /* MQTT3 [MQTT-3.1.4-1]: closed without a CONNACK */
         return;
     }
     struct connack connack = {.reason = reason};
     uint8_t bytes[16];
     uint32_t size = encode_connack(bytes, sizeof bytes, version, &connack);
     connection_put(shard, c, bytes, size);
-    input_refuse(shard, c, reason, explain);
+    connection_close(shard, c, reason, explain);
 }
 
 /*
@@ -361,6 +361,7 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
         reason = login_name_client(shard, c, &connect, &explain);
     }
     if (reason != REASON_SUCCESS) {
+        stats_add(&shard->stats.drops[DROP_BAD_INPUT], 1);
         connect_refuse(shard, c, connect.version, reason, explain);
         return;
     }

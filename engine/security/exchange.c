@@ -170,7 +170,9 @@ let_in(struct shard *shard, struct connection *c, const struct exchange *x, cons
 static enum login_verdict
 refuse(struct shard *shard, struct connection *c, struct login_answer *answer, uint8_t reason, const char *explain)
 {
-    stats_add(&shard->stats.drops[DROP_LOGIN_REFUSED], 1);
+    if (reason == REASON_NOT_AUTHORIZED) {
+        login_count_refusal(shard);
+    }
     exchange_forget(shard, c);
     *answer = (struct login_answer){.reason = reason, .explain = explain};
     return LOGIN_REFUSED;
@@ -239,11 +241,15 @@ go_on_with_connect(struct shard *shard, struct connection *c, struct exchange *x
 static void
 fail(struct shard *shard, struct connection *c, uint8_t reason, const char *why)
 {
-    stats_add(&shard->stats.drops[DROP_LOGIN_REFUSED], 1);
+    if (reason == REASON_NOT_AUTHORIZED) {
+        login_count_refusal(shard);
+    } else {
+        stats_add(&shard->stats.drops[DROP_BAD_INPUT], 1);
+    }
     if (c->state == CONNECTION_NEW) {
         connect_refuse(shard, c, MQTT_VERSION_5, reason, why);
     } else {
-        input_refuse(shard, c, reason, why); /* MQTT5 4.12.1 */
+        connection_close(shard, c, reason, why); /* MQTT5 4.12.1 */
     }
 }
 

@@ -63,10 +63,16 @@ refuse(struct login_answer *answer, uint8_t reason, const char *explain)
     return LOGIN_REFUSED;
 }
 
+void
+login_count_refusal(struct shard *shard)
+{
+    stats_add(&shard->stats.drops[DROP_LOGIN_REFUSED], 1);
+}
+
 static enum login_verdict
 refuse_password(struct shard *shard, struct login_answer *answer)
 {
-    stats_add(&shard->stats.drops[DROP_LOGIN_REFUSED], 1);
+    login_count_refusal(shard);
     return refuse(answer, REASON_BAD_USER_NAME_OR_PASSWORD, "a wrong user name or password");
 }
 
@@ -75,7 +81,8 @@ static const char *
 check_client_id(const struct shard *shard, const struct connection *c, const struct connect *connect, struct bytes user)
 {
     const struct config_listener *listener = &shard->broker->listeners[c->listener];
-    if ((listener->clientid_is_username || listener->use_username_as_clientid) && !bytes_equal(connect->client_id, user)) {
+    bool same = user.size > 0 && bytes_equal(connect->client_id, user);
+    if ((listener->clientid_is_username || listener->use_username_as_clientid) && !same) {
         return "a client identifier that is not its user name";
     }
     return NULL;
@@ -86,7 +93,7 @@ login_accept(struct shard *shard, const struct connection *c, const struct conne
 {
     const char *wrong = check_client_id(shard, c, connect, like->user);
     if (wrong != NULL) {
-        stats_add(&shard->stats.drops[DROP_LOGIN_REFUSED], 1);
+        login_count_refusal(shard);
         return refuse(answer, REASON_CLIENT_IDENTIFIER_NOT_VALID, wrong);
     }
     *answer = (struct login_answer){0};
@@ -191,7 +198,9 @@ make_login(struct shard *shard, struct bytes user, struct bytes secret)
     login->job = (struct job){.run = hash_password, .done = password_hashed};
     login->user_size = user.size;
     login->secret_size = secret.size;
-    memcpy(login->texts, user.data, user.size);
+    if (user.size > 0) {
+        memcpy(login->texts, user.data, user.size);
+    }
     if (secret.size > 0) {
         memcpy(login->texts + user.size, secret.data, secret.size);
     }
@@ -251,7 +260,7 @@ static enum login_verdict
 let_in_without_proof(struct shard *shard, struct connection *c, const struct connect *connect, struct login_answer *answer)
 {
     if (!shard->security->listeners[c->listener].allow_anonymous) {
-        stats_add(&shard->stats.drops[DROP_LOGIN_REFUSED], 1);
+        login_count_refusal(shard);
         return refuse(answer, REASON_NOT_AUTHORIZED, "anonymous clients are not allowed here");
     }
     struct principal like = {.user = connect->user_name, .listener = c->listener};
@@ -262,7 +271,7 @@ static enum login_verdict
 start_afresh(struct shard *shard, struct connection *c, const struct connect *connect, struct login_answer *answer)
 {
     const struct password_file *file = shard->security->listeners[c->listener].passwords;
-    if (connect->user_name.size > 0 && file != NULL) {
+    if (connect->has_user_name && file != NULL) {
         return check_password(shard, c, file, connect, answer);
     }
     return let_in_without_proof(shard, c, connect, answer);

@@ -44,6 +44,9 @@ uint8_t login_name_client(const struct shard *shard, const struct connection *c,
 enum login_verdict login_start(struct shard *shard, struct connection *c, const struct frame *frame, const struct connect *connect,
                                struct login_answer *answer);
 
+/* Somebody was not let in, or has to go, for who it is: counted. */
+void login_count_refusal(struct shard *shard);
+
 /* For the ways to log in: `like` is let in, if the client identifier fits. */
 enum login_verdict login_accept(struct shard *shard, const struct connection *c, const struct connect *connect, const struct principal *like,
                                 struct login_answer *answer);

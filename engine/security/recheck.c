@@ -20,7 +20,7 @@ recheck_some(struct shard *shard)
         struct connection *c = slab_walk(&shard->connections, &shard->recheck);
         shard->rechecking = c != NULL;
         if (c != NULL && c->state == CONNECTION_CONNECTED && !login_still_good(shard, c)) {
-            stats_add(&shard->stats.drops[DROP_LOGIN_REFUSED], 1);
+            login_count_refusal(shard);
             connection_close(shard, c, REASON_NOT_AUTHORIZED, "its user is not there any more, or has another password");
         }
     }

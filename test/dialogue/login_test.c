@@ -6,7 +6,7 @@
 
 #define MANY 1000u
 
-static char options[128], uncached[256], short_lived[256], named[256], prefixed[256], equal[256];
+static char options[128], uncached[256], short_lived[256], named[256], prefixed[256], equal[256], equal_or_nameless[300];
 
 static uint64_t
 drops(struct world *w, enum drop_reason reason)
@@ -52,6 +52,7 @@ a_right_password_is_let_in_and_no_other(struct world *w)
         expect_end(c);
     }
     claim_equal(drops(w, DROP_LOGIN_REFUSED), 3 * 6);
+    claim_equal(drops(w, DROP_BAD_INPUT), 0);
     claim_equal(WORLD_COUNT(w, connects), 3 * 3);
 }
 
@@ -65,7 +66,7 @@ without_a_name_nobody_is_let_in(struct world *w)
         expect_end(c);
     }
     expect_connack(knock(w, 5, "x", .password = "secret"), REASON_NOT_AUTHORIZED); /* MQTT5 allows a password alone */
-    expect_connack(knock(w, 5, "x", .user_name = "", .password = "secret"), REASON_NOT_AUTHORIZED);
+    expect_connack(knock(w, 5, "x", .user_name = "", .password = "secret"), REASON_BAD_USER_NAME_OR_PASSWORD);
 }
 
 static void
@@ -420,6 +421,15 @@ client_identifiers_may_have_to_be_the_user_name(struct world *w)
     expect_connack(knock(w, 5, "", .user_name = "ann", .password = "secret"), REASON_CLIENT_IDENTIFIER_NOT_VALID);
 }
 
+/* Who has no name cannot have an identifier that is it. */
+static void
+the_nameless_have_no_client_identifier_that_is_their_name(struct world *w)
+{
+    expect_connack(knock(w, 5, ""), REASON_CLIENT_IDENTIFIER_NOT_VALID);
+    expect_connack(knock(w, 4, "x"), REASON_CLIENT_IDENTIFIER_NOT_VALID);
+    join(w, 5, "ann", .user_name = "ann", .password = "secret");
+}
+
 static const struct dialogue dialogues[] = {
     TELL_WITH(a_right_password_is_let_in_and_no_other, options),
     TELL_WITH(without_a_name_nobody_is_let_in, options),
@@ -444,6 +454,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(the_user_name_can_be_the_client_identifier, named),
     TELL_WITH(client_identifiers_may_have_to_begin_in_some_way, prefixed),
     TELL_WITH(client_identifiers_may_have_to_be_the_user_name, equal),
+    TELL_WITH(the_nameless_have_no_client_identifier_that_is_their_name, equal_or_nameless),
 };
 
 int
@@ -457,6 +468,7 @@ main(int argc, char **argv)
     snprintf(named, sizeof named, "%suse_username_as_clientid true\n", options);
     snprintf(prefixed, sizeof prefixed, "%sclientid_prefixes dev-\n", options);
     snprintf(equal, sizeof equal, "%sclientid_is_username true\n", options);
+    snprintf(equal_or_nameless, sizeof equal_or_nameless, "%sallow_anonymous true\n", equal);
     int failed = dialogue_main(dialogues, sizeof dialogues / sizeof *dialogues, argc, argv);
     users_close();
     return failed;
