@@ -211,21 +211,14 @@ warn_of_restart(const struct config *old, struct config *new, bool listeners_sam
     }
 }
 
-/* A listener that the new file does not have: it goes on, with what the file says for all. */
-static bool
-make_gone(struct config_listener *out, const struct config_listener *old, const struct config *new)
+/* A listener that the new file does not have goes on as it was; its texts are the old configuration's, which lives longer (config.h). */
+static struct config_listener
+gone_listener(const struct config_listener *old, const struct config *new)
 {
-    config_listener_init(out);
-    out->port = old->port;
-    out->ipv4_only = old->ipv4_only;
-    out->ipv6_only = old->ipv6_only;
-    out->line = old->line;
-    out->loopback = old->loopback;
-    out->gone = true;
-    out->allow_anonymous = new->security.allow_anonymous == CONFIG_YES;
-    out->host = old->host != NULL ? strdup(old->host) : NULL;
-    out->file = strdup(old->file);
-    return (out->host == NULL) == (old->host == NULL) && out->file != NULL;
+    struct config_listener gone = *old;
+    gone.gone = true;
+    gone.allow_anonymous = config_settle_anonymous(new, old, true);
+    return gone;
 }
 
 static struct config_listener *
@@ -240,19 +233,18 @@ find_listener(struct config *config, const struct config_listener *like)
     return NULL;
 }
 
-/* The new listeners in the old ones' places, as those are the ones that run. False when out of memory. */
-static bool
+/* The new listeners in the old ones' places, as those are the ones that run. */
+static void
 align_listeners(const struct config *old, struct config *new)
 {
     struct config_listener aligned[CONFIG_LISTENERS_MAX];
-    bool done = true;
     for (unsigned i = 0; i < old->listener_count; i++) {
         struct config_listener *found = find_listener(new, &old->listeners[i]);
         if (found != NULL) {
             aligned[i] = *found;
             *found = (struct config_listener){0};
         } else {
-            done = make_gone(&aligned[i], &old->listeners[i], new) && done;
+            aligned[i] = gone_listener(&old->listeners[i], new);
         }
     }
     for (unsigned i = 0; i < new->listener_count; i++) {
@@ -260,7 +252,6 @@ align_listeners(const struct config *old, struct config *new)
     }
     memcpy(new->listeners, aligned, old->listener_count * sizeof aligned[0]);
     new->listener_count = old->listener_count;
-    return done;
 }
 
 struct config *
@@ -282,11 +273,7 @@ config_reload(const struct config *old, char *error, size_t error_size)
         return NULL;
     }
     bool same = same_listeners(old, config);
-    if (!align_listeners(old, config)) {
-        config_free(&config);
-        snprintf(error, error_size, "out of memory");
-        return NULL;
-    }
+    align_listeners(old, config);
     warn_of_restart(old, config, same);
     return config;
 }

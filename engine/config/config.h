@@ -11,7 +11,8 @@
  *   C4  auto_id_prefix is there; log_file is there if lines go to a file.
  *   C5  every warning is one line.
  *
- * A reloaded configuration has the listeners of the old one, in their order: one that was added is left out, one that is missing is there as `gone`.
+ * A reloaded configuration has the listeners of the old one, in their order: one that was added is left out, one that is missing is there as `gone`, with the
+ * texts of the old one, which has to live longer.
  *
  * Errors  one clear line: file, line, option, what is wrong, what to do. Never half a configuration.
  * Exit    for CONFIG_EXIT_ERROR main answers 3, as Mosquitto.
@@ -81,7 +82,8 @@ struct config_listener {
     uint16_t max_topic_alias;   /* what clients may send; default 10 */
     uint16_t max_topic_alias_broker; /* what we use towards clients; default 10 */
     uint8_t max_qos;            /* 0..2, default 2 */
-    bool gone;                  /* after a reload: the file does not have it any more, it is there until a restart */
+    bool gone;                  /* after a reload: the file does not have it any more, it goes on as it was until a restart */
+
     /* Who may come in */
     struct config_security own; /* with `per_listener_settings`; `allow_anonymous` here: listener_allow_anonymous too */
     bool allow_anonymous;       /* (R) what counts */

@@ -64,6 +64,14 @@ config_security_fini(struct config_security *security)
     *security = (struct config_security){0};
 }
 
+/* Mosquitto 2: a configured listener lets nobody in without a name unless told to. */
+bool
+config_settle_anonymous(const struct config *config, const struct config_listener *listener, bool configured)
+{
+    uint8_t answer = listener->own.allow_anonymous != CONFIG_NOT_SAID ? listener->own.allow_anonymous : config->security.allow_anonymous;
+    return answer == CONFIG_NOT_SAID ? !configured : answer == CONFIG_YES;
+}
+
 bool
 config_has_way_in(const struct config *config, unsigned listener)
 {
@@ -73,6 +81,10 @@ config_has_way_in(const struct config *config, unsigned listener)
 void
 config_listener_fini(struct config_listener *listener)
 {
+    if (listener->gone) { /* its texts are an older configuration's */
+        *listener = (struct config_listener){0};
+        return;
+    }
     config_security_fini(&listener->own);
     free(listener->host);
     free(listener->unix_path);

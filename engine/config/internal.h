@@ -14,6 +14,8 @@ void config_listener_fini(struct config_listener *listener);
 /* Copies the texts too. False when out of memory; `out` can be given to fini in any case. */
 bool config_security_copy(struct config_security *out, const struct config_security *like);
 void config_security_fini(struct config_security *security);
+/* Whether a listener lets clients in without a name. `configured`: there is a listener in the file. */
+bool config_settle_anonymous(const struct config *config, const struct config_listener *listener, bool configured);
 /* C2, once allow_anonymous is settled. */
 bool config_has_way_in(const struct config *config, unsigned listener);
 /* Same host, port and address family. */

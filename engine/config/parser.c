@@ -371,14 +371,6 @@ check_listeners_differ(struct parser *parser)
     return true;
 }
 
-/* Mosquitto 2: a configured listener lets nobody in without a name unless told to. */
-static bool
-settle_anonymous(const struct config *config, const struct config_listener *listener, bool configured)
-{
-    uint8_t answer = listener->own.allow_anonymous != CONFIG_NOT_SAID ? listener->own.allow_anonymous : config->security.allow_anonymous;
-    return answer == CONFIG_NOT_SAID ? !configured : answer == CONFIG_YES;
-}
-
 /* Such a broker would refuse everyone; better to say so at start. */
 static bool
 check_somebody_may_come(struct parser *parser, bool configured)
@@ -386,7 +378,7 @@ check_somebody_may_come(struct parser *parser, bool configured)
     struct config *config = parser->config;
     for (unsigned i = 0; i < config->listener_count; i++) {
         struct config_listener *listener = &config->listeners[i];
-        listener->allow_anonymous = settle_anonymous(config, listener, configured);
+        listener->allow_anonymous = config_settle_anonymous(config, listener, configured);
         if (!config_has_way_in(config, i)) {
             return parser_refuse(parser, "%s:%u: the listener on port %u would keep everyone out: say 'allow_anonymous true', or name a 'password_file'",
                                  listener->file, listener->line, listener->port);
