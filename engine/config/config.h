@@ -10,6 +10,7 @@
  *   C3  numbers are within the ranges of option_table; max_connect_packet_size <= max_packet_size; max_inflight_messages > 0.
  *   C4  auto_id_prefix is there; log_file is there if lines go to a file.
  *   C5  every warning is one line.
+ *   C6  options of TLS are there only where TLS is spoken, certificates have their keys, and nothing of it in a build without TLS.
  *
  * A reloaded configuration has the listeners of the old one, in their order: one that was added is left out, one that is missing is there as `gone`, with the
  * texts of the old one, which has to live longer.
@@ -32,6 +33,7 @@
 #define CONFIG_UNIX_PATH_MAX 107 /* bytes: what the kernel takes */
 #define CONFIG_PROXIES_MAX 16  /* of websockets_trusted_proxy, per listener */
 #define CONFIG_COMMAND_PORTS_MAX 10 /* Mosquitto's number of -p */
+#define CONFIG_CERTIFICATES_MAX 8   /* of a listener; each costs a few kilobytes and a look at its names per handshake */
 #define CONFIG_WARNINGS_MAX 32      /* more are counted into the last one */
 
 enum config_log_type { /* bit mask: log_type */
@@ -70,6 +72,11 @@ enum config_forwarded { /* websockets_forwarded_header: which field names the cl
     CONFIG_FORWARDED,
 };
 
+/* A certificate that a listener may show, in PEM form, with what lies between it and an authority; and its key. Both are there in a finished configuration. */
+struct config_certificate {
+    char *certfile, *keyfile;
+};
+
 struct config_listener {
     char *host;                 /* NULL: all interfaces */
     uint16_t port;              /* 0: a Unix socket */
@@ -102,6 +109,21 @@ struct config_listener {
     uint8_t proxy_protocol;     /* `enable_proxy_protocol`: version of the PROXY header that every connection starts with, 1 or 2; 0: none */
     bool proxy_requires_tls;    /* `proxy_protocol_v2_require_tls` */
 
+    /* TLS (R): spoken if there is a certificate or a psk_hint */
+    struct config_certificate certificates[CONFIG_CERTIFICATES_MAX]; /* `certfile`, `keyfile`: the first, and others for clients that ask for another name */
+    unsigned certificate_count;
+    char *cafile, *capath;      /* authorities of clients' certificates; NULL: none */
+    char *crlfile;              /* revoked certificates of clients; NULL: nobody looks */
+    bool require_certificate;
+    bool disable_client_cert_date_checks;
+    bool use_identity_as_username; /* the certificate's Common Name, or the identity of the pre-shared key */
+    bool use_subject_as_username;  /* the certificate's whole subject */
+    char *psk_hint;             /* NULL: no pre-shared keys */
+    uint8_t tls_version_min;    /* 12 or 13 */
+    char *ciphers;              /* of TLS 1.2; NULL: what is good today */
+    char *ciphers_tls13;
+    char *dhparamfile;          /* NULL: no finite-field Diffie-Hellman in TLS 1.2 */
+
     char *file;                 /* where it was configured, for messages */
     unsigned line;
 };
@@ -109,6 +131,9 @@ struct config_listener {
 struct config {
     struct config_listener listeners[CONFIG_LISTENERS_MAX];
     unsigned listener_count;
+
+    /* TLS (R) */
+    char *psk_file;                     /* NULL: none */
 
     /* The machine */
     unsigned shards;                    /* option `shards`; 0: one per usable core */

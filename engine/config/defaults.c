@@ -46,6 +46,7 @@ config_listener_init(struct config_listener *listener)
         .max_topic_alias = 10,
         .max_topic_alias_broker = 10,
         .max_qos = 2,
+        .tls_version_min = 12,
     };
 }
 
@@ -86,6 +87,17 @@ config_listener_fini(struct config_listener *listener)
         return;
     }
     config_security_fini(&listener->own);
+    for (unsigned i = 0; i < listener->certificate_count; i++) {
+        free(listener->certificates[i].certfile);
+        free(listener->certificates[i].keyfile);
+    }
+    free(listener->cafile);
+    free(listener->capath);
+    free(listener->crlfile);
+    free(listener->psk_hint);
+    free(listener->ciphers);
+    free(listener->ciphers_tls13);
+    free(listener->dhparamfile);
     free(listener->host);
     free(listener->unix_path);
     free(listener->interface);
@@ -170,6 +182,7 @@ config_free(struct config **configp)
     for (unsigned i = 0; i < config->warning_count; i++) {
         free(config->warnings[i]);
     }
+    free(config->psk_file);
     free(config->user);
     free(config->pid_file);
     free(config->auto_id_prefix);
@@ -219,6 +232,18 @@ check_listener(const struct config *config, unsigned i)
     }
 }
 
+static void
+check_listener_tls(const struct config *config, const struct config_listener *listener)
+{
+    bool tls = listener->certificate_count > 0 || listener->psk_hint != NULL;
+    assert(TIDEWIRE_TLS || !tls);
+    assert(tls || (listener->cafile == NULL && listener->capath == NULL && listener->crlfile == NULL && !listener->require_certificate));
+    assert(listener->psk_hint == NULL || config->psk_file != NULL);
+    for (unsigned i = 0; i < listener->certificate_count; i++) {
+        assert(listener->certificates[i].certfile != NULL && listener->certificates[i].keyfile != NULL);
+    }
+}
+
 /* Rows that are numbers hold what their range allows; the others are seen to by name. */
 static void
 check_ranges(const struct config *config)
@@ -243,6 +268,7 @@ config_check(const struct config *config)
     assert(config->listener_count >= 1 && config->listener_count <= CONFIG_LISTENERS_MAX); /* C1 */
     for (unsigned i = 0; i < config->listener_count; i++) {
         check_listener(config, i);
+        check_listener_tls(config, &config->listeners[i]); /* C6 */
     }
     for (unsigned i = 0; i < config->listener_count; i++) {
         assert(config->listeners[i].gone || config_has_way_in(config, i)); /* C2 */

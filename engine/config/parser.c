@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/config/internal.h"
+#include "engine/config/tls_options.h"
 #include "engine/config/ways.h"
 
 void
@@ -403,7 +404,7 @@ parser_finish(struct parser *parser)
     if (!configured && !add_loopback(parser)) {
         return false;
     }
-    if (!ways_check(parser) || !check_listeners_differ(parser) || !check_somebody_may_come(parser, configured)) {
+    if (!ways_check(parser) || !tls_options_check(parser) || !check_listeners_differ(parser) || !check_somebody_may_come(parser, configured)) {
         return false;
     }
 

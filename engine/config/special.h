@@ -17,4 +17,7 @@ special_reader special_read_allow_anonymous, special_read_auto_id_prefix, specia
 special_reader special_read_enable_proxy_protocol, special_read_protocol, special_read_unix_socket_mode, special_read_websockets_forwarded_header,
     special_read_websockets_origin, special_read_websockets_trusted_proxy;
 
+/* Of tls_options.c. */
+special_reader special_read_certfile, special_read_keyfile, special_read_psk_hint, special_read_tls_keyform, special_read_tls_version;
+
 #endif
