@@ -26,6 +26,9 @@ stats_drop_name(enum drop_reason reason)
         [DROP_PROXY_HEADER] = "proxy header",
         [DROP_WEBSOCKET_UPGRADE] = "websocket upgrade",
         [DROP_WEBSOCKET_FRAME] = "websocket frame",
+        [DROP_TLS_HANDSHAKE] = "tls handshake",
+        [DROP_TLS_CERTIFICATE] = "tls certificate",
+        [DROP_TLS_RECORD] = "tls record",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

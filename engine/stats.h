@@ -31,6 +31,9 @@ enum drop_reason {
     DROP_PROXY_HEADER,       /* connections without the PROXY header that their listener wants, or with one that is refused */
     DROP_WEBSOCKET_UPGRADE,  /* HTTP requests that were not answered by 101 */
     DROP_WEBSOCKET_FRAME,    /* WebSocket connections closed for a frame that is not allowed */
+    DROP_TLS_HANDSHAKE,      /* not TLS, nothing in common, a wrong pre-shared key */
+    DROP_TLS_CERTIFICATE,    /* a client's certificate that does not count: none, expired, revoked, of another authority or purpose */
+    DROP_TLS_RECORD,         /* what does not decrypt, or is not allowed after the handshake */
     DROP_REASONS,
 };
 

@@ -1,5 +1,8 @@
 #include "engine/security/security.h"
 
+#include "engine/tls/tickets.h"
+#include "engine/tls/tls_context.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +44,41 @@ read_passwords(struct security *security, const struct config *config, unsigned 
     return *passwords != NULL;
 }
 
+/*
+ * TLS stays what it was at the start of a listener, on or off: who has connected and who wants to must not be taken by surprise. Only what is shown and who is
+ * believed may change.
+ */
+static bool
+read_tls(struct security *security, const struct config *config, unsigned i, const struct security *before, char *error, size_t error_size)
+{
+    struct tls_context **context = &security->listeners[i].tls;
+    const struct config_listener *listener = &config->listeners[i];
+    struct tls_context *old = before != NULL ? before->listeners[i].tls : NULL;
+    bool wanted = tls_context_wanted(listener);
+    if (wanted && (before == NULL || old != NULL)) {
+        *context = tls_context_read(listener, config->psk_file, security->tickets, error, error_size);
+        return *context != NULL;
+    }
+    *context = old != NULL ? tls_context_ref(old) : NULL;
+    return true;
+}
+
+static bool
+read_all_tls(struct security *security, const struct config *config, const struct security *before, char *error, size_t error_size)
+{
+    security->tickets = before != NULL ? tickets_ref(before->tickets) : tickets_open();
+    if (security->tickets == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        if (!read_tls(security, config, i, before, error, error_size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 struct security *
 security_read(const struct config *config, const struct security *before, char *error, size_t error_size)
 {
@@ -56,6 +94,9 @@ security_read(const struct config *config, const struct security *before, char *
             security_free(&security);
             return NULL;
         }
+    }
+    if (!read_all_tls(security, config, before, error, error_size)) {
+        security_free(&security);
     }
     return security;
 }
@@ -79,6 +120,10 @@ security_free(struct security **sp)
     for (unsigned i = 0; security != NULL && i < CONFIG_LISTENERS_MAX; i++) {
         struct password_file *passwords = freed_before(security, i) ? NULL : security->listeners[i].passwords;
         password_file_free(&passwords);
+        tls_context_unref(&security->listeners[i].tls);
+    }
+    if (security != NULL) {
+        tickets_unref(&security->tickets);
     }
     free(security);
 }

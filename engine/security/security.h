@@ -16,15 +16,19 @@
 #include "engine/config/config.h"
 
 struct password_file;
+struct tls_context;
+struct tls_tickets;
 
 /* What counts for one listener. */
 struct security_listener {
+    struct tls_context *tls;         /* NULL: no TLS */
     struct password_file *passwords; /* NULL: none. Listeners that name the same file share it */
     bool allow_anonymous;
 };
 
 struct security {
     uint32_t generation;
+    struct tls_tickets *tickets; /* the same in all of a process */
     struct security_listener listeners[CONFIG_LISTENERS_MAX];
 };
 

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct ticket_key {
 
 /* keys[0] seals; both open. */
 struct tls_tickets {
+    _Atomic uint32_t references;
     pthread_mutex_t lock; /* held for a look at the keys only */
     struct ticket_key keys[KEYS];
 };
@@ -29,17 +31,26 @@ tickets_open(void)
 {
     struct tls_tickets *tickets = calloc(1, sizeof *tickets);
     if (tickets != NULL) {
+        atomic_store_explicit(&tickets->references, 1, memory_order_relaxed);
         pthread_mutex_init(&tickets->lock, NULL);
     }
     return tickets;
 }
 
+struct tls_tickets *
+tickets_ref(struct tls_tickets *tickets)
+{
+    atomic_fetch_add_explicit(&tickets->references, 1, memory_order_relaxed);
+    return tickets;
+}
+
 void
-tickets_close(struct tls_tickets **tp)
+tickets_unref(struct tls_tickets **tp)
 {
     struct tls_tickets *tickets = *tp;
     *tp = NULL;
-    if (tickets != NULL) {
+    /* Release pairs with the acquire of whoever gives up the last one. */
+    if (tickets != NULL && atomic_fetch_sub_explicit(&tickets->references, 1, memory_order_acq_rel) == 1) {
         pthread_mutex_destroy(&tickets->lock);
         explicit_bzero(tickets, sizeof *tickets);
         free(tickets);

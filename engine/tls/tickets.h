@@ -27,7 +27,9 @@ struct tls_tickets;
 
 /* NULL when out of memory. */
 struct tls_tickets *tickets_open(void);
-void tickets_close(struct tls_tickets **tickets);
+struct tls_tickets *tickets_ref(struct tls_tickets *tickets);
+/* NULL is nothing to give up. */
+void tickets_unref(struct tls_tickets **tickets);
 
 /* Encrypts `data` where it is; `label`: X2. `now_s`: any clock that goes on. False: no randomness. */
 bool tickets_seal(struct tls_tickets *tickets, uint64_t now_s, uint64_t label, uint8_t name[TICKETS_NAME_BYTES], uint8_t nonce[TICKETS_NONCE_BYTES],

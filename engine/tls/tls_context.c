@@ -348,7 +348,7 @@ tls_context_read(const struct config_listener *listener, const char *psk_file, s
         return NULL;
     }
     atomic_store_explicit(&r.context->references, 1, memory_order_relaxed);
-    r.context->tickets = tickets;
+    r.context->tickets = tickets != NULL ? tickets_ref(tickets) : NULL;
     r.context->label = label_of(listener);
     r.context->asks_certificate = listener->require_certificate;
     r.context->protocol = listener->websockets ? "http/1.1" : "mqtt";
@@ -384,5 +384,6 @@ tls_context_unref(struct tls_context **cp)
         }
     }
     psk_free(&context->psk);
+    tickets_unref(&context->tickets);
     free(context);
 }

@@ -20,7 +20,7 @@ bool tls_context_wanted(const struct config_listener *listener);
 
 /*
  * Reads all files. NULL, and one line in `error` that names file and reason, if anything of it cannot be used. `psk_file`: NULL, or pre-shared keys.
- * `tickets`: borrowed for as long as the context lives; NULL: no resumption.
+ * `tickets`: kept alive by the context; NULL: no resumption.
  */
 struct tls_context *tls_context_read(const struct config_listener *listener, const char *psk_file, struct tls_tickets *tickets, char *error, size_t error_size);
 struct tls_context *tls_context_ref(struct tls_context *context);

@@ -1,6 +1,7 @@
 #include "engine/transport/transport.h"
 
 #include "engine/protocol/input.h"
+#include "engine/security/security.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -27,6 +28,16 @@ void
 transport_charge(struct shard *shard, struct connection *c, uint64_t bytes)
 {
     charge(shard, connection_transport(c), bytes);
+}
+
+void
+transport_charge_difference(struct shard *shard, struct connection *c, uint64_t before, uint64_t now)
+{
+    if (now >= before) {
+        charge(shard, connection_transport(c), now - before);
+    } else {
+        refund(shard, connection_transport(c), before - now);
+    }
 }
 
 static void
@@ -145,7 +156,8 @@ bool
 transport_open(struct shard *shard, struct connection *c)
 {
     const struct config_listener *listener = &shard->broker->listeners[c->listener];
-    if (listener->proxy_protocol == 0 && !listener->websockets) {
+    struct tls_context *context = shard->security->listeners[c->listener].tls;
+    if (listener->proxy_protocol == 0 && !listener->websockets && context == NULL) {
         return true;
     }
     if (connection_need_extra(shard->account, c) == NULL || (c->extra->transport = calloc(1, sizeof *c->extra->transport)) == NULL) {
@@ -154,6 +166,9 @@ transport_open(struct shard *shard, struct connection *c)
     struct transport *t = c->extra->transport;
     charge(shard, t, sizeof *t);
     t->proxy_version = listener->proxy_protocol;
+    if (context != NULL && (t->tls = tls_layer_open(context)) == NULL) {
+        return false;
+    }
     return !listener->websockets || open_websocket(shard, t);
 }
 
@@ -168,6 +183,8 @@ transport_close(struct shard *shard, struct transport **tp)
     wire_clear(shard, t, &t->ready);
     wire_clear(shard, t, &t->sending);
     wire_clear(shard, t, &t->early);
+    wire_clear(shard, t, &t->plain);
+    tls_layer_close(&t->tls);
     free(t->proxied);
     free(t->websocket);
     budget_refund(shard->account, t->bytes);
@@ -180,9 +197,16 @@ transport_bytes(const struct transport *t)
     return t != NULL ? t->bytes : 0;
 }
 
-/* What is inside of the encryption. It lies in a receive buffer, which is ours to write to (io.h I4), or in one of our own. */
-static void
-received_plain(struct shard *shard, struct connection *c, struct bytes data)
+bool
+transport_identity(const struct connection *c, struct tls_identity *identity)
+{
+    const struct transport *t = connection_transport(c);
+    return t != NULL && t->tls != NULL && tls_layer_identity(t->tls, identity);
+}
+
+/* It lies in a receive buffer, which is ours to write to (io.h I4), or in one of our own. */
+void
+transport_received_plain(struct shard *shard, struct connection *c, struct bytes data)
 {
     if (connection_transport(c)->websocket != NULL) {
         websocket_layer_received(shard, c, (uint8_t *)(uintptr_t)data.data, data.size);
@@ -194,19 +218,50 @@ received_plain(struct shard *shard, struct connection *c, struct bytes data)
 void
 transport_received(struct shard *shard, struct connection *c, struct bytes data)
 {
-    if (connection_transport(c)->proxy_version != 0 && !proxy_layer_received(shard, c, &data)) {
+    struct transport *t = connection_transport(c);
+    if (t->proxy_version != 0 && !proxy_layer_received(shard, c, &data)) {
         data.size = 0;
     }
-    if (data.size > 0) {
-        received_plain(shard, c, data);
+    if (data.size > 0 && t->tls != NULL) {
+        tls_layer_received(shard, c, data);
+    } else if (data.size > 0) {
+        transport_received_plain(shard, c, data);
     }
-    input_go_on(shard, c);
+    if (t->tls == NULL || !tls_layer_waits(t->tls)) {
+        input_go_on(shard, c);
+    }
 }
 
 bool
 transport_put_plain(struct shard *shard, struct connection *c, const void *data, uint32_t size)
 {
-    return transport_put(shard, c, data, size);
+    struct transport *t = connection_transport(c);
+    if (t->tls == NULL) {
+        return transport_put(shard, c, data, size);
+    }
+    connection_mark_dirty(shard, c);
+    return wire_add(shard, t, &t->plain, bytes_of(data, size));
+}
+
+/* Everything that waits for encryption, in records as large as they may be. */
+static bool
+encrypt(struct shard *shard, struct connection *c)
+{
+    struct transport *t = connection_transport(c);
+    bool good = t->plain.used == 0 || tls_layer_put(shard, c, bytes_of(t->plain.bytes, t->plain.used));
+    wire_clear(shard, t, &t->plain);
+    return good;
+}
+
+/* One piece of output. What is all there is goes the short way. */
+static bool
+encode_piece(struct shard *shard, struct connection *c, struct bytes piece, bool whole)
+{
+    struct transport *t = connection_transport(c);
+    if (t->tls != NULL && whole && t->plain.used == 0) {
+        return tls_layer_put(shard, c, piece);
+    }
+    return transport_put_plain(shard, c, piece.data, piece.size);
 }
 
 /* So many bytes of output, through the layers into `ready`; after the last word, nowhere. False: out of memory. */
@@ -214,13 +269,14 @@ static bool
 encode(struct shard *shard, struct connection *c, uint32_t size)
 {
     struct transport *t = connection_transport(c);
+    const uint32_t all = size;
     if (t->websocket != NULL && !t->finished && !websocket_layer_begin_frame(shard, c, size)) {
         return false;
     }
     while (size > 0) {
         struct bytes plain = connection_output(c);
         plain.size = plain.size < size ? plain.size : size;
-        if (!t->finished && !transport_put_plain(shard, c, plain.data, plain.size)) {
+        if (!t->finished && !encode_piece(shard, c, plain, plain.size == size && all == size)) {
             return false;
         }
         t->plain_ready += plain.size;
@@ -248,7 +304,7 @@ transport_flush(struct shard *shard, struct connection *c)
     if (c->out_under_way > 0 || c->state == CONNECTION_CLOSED) {
         return;
     }
-    if (!encode_output(shard, c)) {
+    if (!encode_output(shard, c) || !encrypt(shard, c)) {
         connection_drop(shard, c, false);
         return;
     }
@@ -280,6 +336,11 @@ transport_finish(struct shard *shard, struct connection *c)
     struct transport *t = connection_transport(c);
     if (t->websocket != NULL) {
         websocket_layer_finish(shard, c);
+    }
+    if (t->tls != NULL && !t->ended) {
+        t->ended = true;
+        encrypt(shard, c); /* without memory the end of stream has to do */
+        tls_layer_finish(shard, c);
     }
     t->finished = true;
     return t->ready.used == 0;

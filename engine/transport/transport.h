@@ -19,6 +19,7 @@
 
 #include "engine/net/connection.h"
 #include "engine/transport/proxy_layer.h"
+#include "engine/transport/tls_layer.h"
 #include "engine/transport/websocket_layer.h"
 
 /* Bytes in a row on their way out. */
@@ -32,12 +33,15 @@ struct transport {
     uint32_t plain_ready, plain_sending;
     uint64_t bytes;       /* charged */
     bool finished;        /* the last word is said: what is still to be sent of MQTT is thrown away */
+    bool ended;           /* TLS has said its last word, too */
     uint8_t reason;       /* MQTT's, with which the connection ends */
 
     /* Layers, outermost first; those that are not there cost nothing. */
     uint8_t proxy_version;       /* of the PROXY header that is still to come; 0: none */
     struct proxied *proxied;     /* what it said of the client's TLS; NULL: nothing */
+    struct tls_layer *tls;       /* NULL: none */
     struct websocket *websocket; /* NULL: none */
+    struct wire plain;           /* to be encrypted at the end of the flush, as one record if it fits; empty without TLS */
     struct wire early;           /* pieces of a layer's first words, until they are whole */
 };
 
@@ -58,8 +62,15 @@ uint32_t transport_sent(struct shard *shard, struct connection *c, bool *more);
 /* All output is sent and the connection is to be closed: true if the layers have nothing to say about it (any more); false: it is on its way. */
 bool transport_finish(struct shard *shard, struct connection *c);
 
-/* For layers: memory of theirs that hangs on the transport. */
+/* For layers: memory of theirs that hangs on the transport; or has become more or less than it was. */
 void transport_charge(struct shard *shard, struct connection *c, uint64_t bytes);
+void transport_charge_difference(struct shard *shard, struct connection *c, uint64_t before, uint64_t now);
+
+/* Who the peer is by its certificate or its pre-shared key; false: it has not said so. The strings live as long as the connection. */
+bool transport_identity(const struct connection *c, struct tls_identity *identity);
+
+/* For layers: what is inside of the encryption. The bytes may be changed. */
+void transport_received_plain(struct shard *shard, struct connection *c, struct bytes data);
 
 /*
  * For layers that start with a header. transport_gather: everything of it that has come, `data` last; false: out of memory, and the connection has ended. Then one of the other

@@ -55,7 +55,7 @@ static int
 forget_pki(void **state)
 {
     (void)state;
-    tickets_close(&tickets);
+    tickets_unref(&tickets);
     pki_close(&pki);
     return 0;
 }
@@ -480,7 +480,7 @@ a_ticket_of_another_process_or_listener_means_a_whole_handshake(void **state)
     struct tls_client_session *session = session_from(context, 13);
     assert_false(resumes(other, session, 13));
     tls_context_unref(&other);
-    tickets_close(&tickets);
+    tickets_unref(&tickets);
     tickets = ours;
     tls_client_session_free(&session);
     tls_context_unref(&context);
@@ -520,7 +520,7 @@ ticket_keys_are_replaced_and_forgotten(void **state)
     copy[50] ^= 1;
     assert_false(tickets_open_ticket(t, 1000 + TICKETS_KEY_SECONDS, 1, next_name, nonce, tag, copy, sizeof copy));
     assert_false(tickets_open_ticket(t, 1000 + 2 * TICKETS_KEY_SECONDS, 1, name, nonce, tag, data, sizeof data)); /* X1 */
-    tickets_close(&t);
+    tickets_unref(&t);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- traffic */
