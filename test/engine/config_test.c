@@ -495,6 +495,97 @@ rules_for_client_identifiers_are_read(void **state)
     config_free(&config);
 }
 
+/* -------------------------------------------------------------------------------------------------------------------- TLS */
+
+#if TIDEWIRE_TLS
+static void
+options_of_tls_belong_to_their_listener(void **state)
+{
+    (void)state;
+    struct config *config = accept("allow_anonymous true\npsk_file /k/psk\n"
+                                   "listener 8883\ncertfile /k/a.pem\nkeyfile /k/a.key\nkeyfile /k/b.key\ncertfile /k/b.pem\ncafile /k/ca\ncapath /k/cas\n"
+                                   "crlfile /k/crl\nrequire_certificate true\ndisable_client_cert_date_checks true\nuse_subject_as_username true\n"
+                                   "tls_version tlsv1.3\nciphers A\nciphers_tls1.3 B\ndhparamfile /k/dh\ntls_keyform pem\n"
+                                   "listener 8884\npsk_hint hint\nuse_identity_as_username true\n"
+                                   "listener 1883\n");
+    const struct config_listener *a = &config->listeners[0], *b = &config->listeners[1], *c = &config->listeners[2];
+    assert_int_equal(a->certificate_count, 2);
+    assert_string_equal(a->certificates[0].certfile, "/k/a.pem");
+    assert_string_equal(a->certificates[0].keyfile, "/k/a.key");
+    assert_string_equal(a->certificates[1].certfile, "/k/b.pem");
+    assert_string_equal(a->certificates[1].keyfile, "/k/b.key");
+    assert_string_equal(a->cafile, "/k/ca");
+    assert_string_equal(a->capath, "/k/cas");
+    assert_string_equal(a->crlfile, "/k/crl");
+    assert_true(a->require_certificate && a->disable_client_cert_date_checks && a->use_subject_as_username && !a->use_identity_as_username);
+    assert_int_equal(a->tls_version_min, 13);
+    assert_string_equal(a->ciphers, "A");
+    assert_string_equal(a->ciphers_tls13, "B");
+    assert_string_equal(a->dhparamfile, "/k/dh");
+    assert_string_equal(config->psk_file, "/k/psk");
+    assert_string_equal(b->psk_hint, "hint");
+    assert_true(b->use_identity_as_username);
+    assert_int_equal(b->tls_version_min, 12);
+    assert_int_equal(c->certificate_count, 0);
+    assert_null(c->psk_hint);
+    config_free(&config);
+}
+
+static void
+options_of_tls_that_do_not_fit_together_are_refused(void **state)
+{
+    (void)state;
+    const char *cases[][2] = {
+        {"certfile a\n", "test.conf:2: a 'certfile' has no 'keyfile'"},
+        {"keyfile a\n", "a 'keyfile' has no 'certfile'"},
+        {"certfile a\nkeyfile a\ncertfile b\n", "a 'certfile' has no 'keyfile'"},
+        {"cafile a\n", "option 'cafile' does nothing without TLS"},
+        {"require_certificate true\n", "option 'require_certificate' does nothing without TLS"},
+        {"ciphers_tls1.3 a\n", "option 'ciphers_tls1.3' does nothing without TLS"},
+        {"certfile a\nkeyfile a\nrequire_certificate true\n", "needs 'cafile' or 'capath'"},
+        {"certfile a\nkeyfile a\ncafile a\ncrlfile a\n", "'crlfile' does nothing without 'require_certificate true'"},
+        {"psk_hint a\n", "'psk_hint' needs a 'psk_file'"},
+        {"psk_file a\npsk_hint a\nrequire_certificate true\ncafile a\n", "needs a certificate of the listener's own"},
+        {"tls_version tlsv1.1\n", "test.conf:3: option 'tls_version': TLS before 1.2 is not spoken"},
+        {"tls_version 1.3\n", "is tlsv1.2 or tlsv1.3"},
+        {"tls_keyform engine\n", "only pem is supported"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "allow_anonymous true\nlistener 8883\n%s", cases[i][0]);
+        refuse(text, cases[i][1]);
+    }
+    char text[1024] = "allow_anonymous true\nlistener 8883\n";
+    for (unsigned i = 0; i <= CONFIG_CERTIFICATES_MAX; i++) {
+        strcat(text, "certfile a\nkeyfile a\n");
+    }
+    refuse(text, "more than 8 certificates");
+    struct config *config = accept("psk_file a\n");
+    assert_true(warns(config, "psk_file does nothing"));
+    config_free(&config);
+}
+#else
+static void
+options_of_tls_belong_to_their_listener(void **state)
+{
+    (void)state;
+    struct config *config = accept("tls_version tlsv1.3\n"); /* it asks for nothing */
+    config_free(&config);
+}
+
+static void
+options_of_tls_that_do_not_fit_together_are_refused(void **state)
+{
+    (void)state;
+    const char *options[] = {"certfile a\nkeyfile a\n", "psk_file a\npsk_hint a\n", "cafile a\n", "require_certificate true\n"};
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "allow_anonymous true\nlistener 8883\n%s", options[i]);
+        refuse(text, "this build has no TLS (TIDEWIRE_TLS is OFF)");
+    }
+}
+#endif
+
 /* ----------------------------------------------------------------------------------------------------- what is not there */
 
 static void
@@ -502,8 +593,7 @@ what_is_not_supported_is_refused_by_name(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "acl_file /etc/a", "psk_file /etc/p", "psk_hint h", "cafile c", "capath c", "certfile c", "keyfile k",
-        "tls_version tlsv1.2", "tls_engine e", "ciphers_tls1.3 x", "require_certificate true", "use_identity_as_username true",
+        "acl_file /etc/a", "tls_engine e", "tls_engine_kpass_sha1 a",
         "plugin /x.so", "plugin_opt_some_thing 1", "auth_plugin /x.so", "auth_opt_db 1",
         "mount_point a/", "persistence true", "connection bridge", "address 192.0.2.1", "topic # both",
         "bridge_cafile c", "remote_username u", "message_size_limit 100", "http_dir /var/www",
@@ -979,6 +1069,8 @@ main(void)
         cmocka_unit_test(per_listener_settings_keeps_listeners_apart),
         cmocka_unit_test(rules_for_client_identifiers_are_read),
         cmocka_unit_test(listener_allow_anonymous_speaks_for_its_listener),
+        cmocka_unit_test(options_of_tls_belong_to_their_listener),
+        cmocka_unit_test(options_of_tls_that_do_not_fit_together_are_refused),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
         cmocka_unit_test(switching_off_what_is_not_there_is_accepted),
         cmocka_unit_test(what_makes_no_difference_is_accepted_with_a_warning),
