@@ -140,7 +140,7 @@ tls_problem(const struct tls *tls)
 }
 
 bool
-tls_identity(const struct tls *tls, struct tls_identity *identity)
+tls_get_identity(const struct tls *tls, struct tls_identity *identity)
 {
     (void)tls;
     *identity = (struct tls_identity){0};

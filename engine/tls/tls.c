@@ -462,7 +462,7 @@ tls_problem(const struct tls *tls)
 }
 
 bool
-tls_identity(const struct tls *tls, struct tls_identity *identity)
+tls_get_identity(const struct tls *tls, struct tls_identity *identity)
 {
     bool proved = tls->state == TLS_OPEN || tls->state == TLS_ENDED;
     *identity = (struct tls_identity){

@@ -91,6 +91,6 @@ enum tls_failure tls_failure(const struct tls *tls);
 const char *tls_problem(const struct tls *tls);
 
 /* From OPEN on; the strings live as long as the endpoint. False: the peer has not said who it is. */
-bool tls_identity(const struct tls *tls, struct tls_identity *identity);
+bool tls_get_identity(const struct tls *tls, struct tls_identity *identity);
 
 #endif

@@ -174,7 +174,7 @@ tls_layer_finish(struct shard *shard, struct connection *c)
 bool
 tls_layer_identity(const struct tls_layer *layer, struct tls_identity *identity)
 {
-    return !layer->running && tls_identity(layer->tls, identity);
+    return !layer->running && tls_get_identity(layer->tls, identity);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- handshake */

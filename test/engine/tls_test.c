@@ -266,7 +266,7 @@ a_client_certificate_says_who_it_is(void **state)
         struct tls_client_options options = {.certfile = file("client.pem"), .keyfile = file("client.key"), .version = version};
         struct tls_pair pair = connect_to(CLIENTS, &options, true);
         struct tls_identity identity;
-        assert_true(tls_identity(pair.server, &identity));
+        assert_true(tls_get_identity(pair.server, &identity));
         assert_string_equal(identity.common_name, "device-1");
         assert_string_equal(identity.subject, "CN=device-1,O=Sensors\\, \\\"Ltd\\\"");
         assert_null(identity.psk_identity);
@@ -282,7 +282,7 @@ a_certificate_without_a_common_name_has_a_subject_only(void **state)
     struct tls_client_options options = {.certfile = file("nameless.pem"), .keyfile = file("nameless.key")};
     struct tls_pair pair = connect_to(CLIENTS, &options, true);
     struct tls_identity identity;
-    assert_true(tls_identity(pair.server, &identity));
+    assert_true(tls_get_identity(pair.server, &identity));
     assert_null(identity.common_name);
     assert_string_equal(identity.subject, "O=Nobody");
     tls_pair_close(&pair);
@@ -295,7 +295,7 @@ without_require_certificate_nobody_is_asked_and_nobody_is_known(void **state)
     struct tls_client_options options = {.certfile = file("client.pem"), .keyfile = file("client.key")};
     struct tls_pair pair = connect_to(SERVER "cafile %ca.pem\n", &options, true);
     struct tls_identity identity;
-    assert_false(tls_identity(pair.server, &identity));
+    assert_false(tls_get_identity(pair.server, &identity));
     tls_pair_close(&pair);
 }
 
@@ -321,7 +321,7 @@ bad_client_certificates_are_refused_and_counted_as_such(void **state)
             fail_msg("%s: %s", name, tls_problem(pair.server));
         }
         struct tls_identity identity;
-        assert_false(tls_identity(pair.server, &identity));
+        assert_false(tls_get_identity(pair.server, &identity));
         tls_pair_close(&pair);
     }
 }
@@ -369,7 +369,7 @@ a_pre_shared_key_says_who_it_is(void **state)
         struct tls_client_options options = {.psk_identity = "sensor", .psk_key = "00112233445566778899AABBCCDDEEFF", .suites = "PSK", .version = version};
         struct tls_pair pair = connect_to(PSK, &options, true);
         struct tls_identity identity;
-        assert_true(tls_identity(pair.server, &identity));
+        assert_true(tls_get_identity(pair.server, &identity));
         assert_string_equal(identity.psk_identity, "sensor");
         assert_null(identity.common_name);
         assert_echo(&pair);
@@ -402,7 +402,7 @@ a_wrong_key_or_an_unknown_identity_is_refused(void **state)
         struct tls_pair pair = connect_to(PSK, &options, false);
         assert_int_equal(tls_failure(pair.server), TLS_FAILURE_HANDSHAKE);
         struct tls_identity identity;
-        assert_false(tls_identity(pair.server, &identity));
+        assert_false(tls_get_identity(pair.server, &identity));
         tls_pair_close(&pair);
     }
 }
@@ -415,10 +415,10 @@ a_listener_may_have_a_certificate_and_pre_shared_keys(void **state)
         struct tls_client_options options = {.psk_identity = "sensor", .psk_key = "00112233445566778899AABBCCDDEEFF", .suites = "PSK", .version = version};
         struct tls_pair pair = connect_to(PSK SERVER, &options, true);
         struct tls_identity identity;
-        assert_true(tls_identity(pair.server, &identity));
+        assert_true(tls_get_identity(pair.server, &identity));
         tls_pair_close(&pair);
         pair = connect_to(PSK SERVER, &(struct tls_client_options){.version = version}, true);
-        assert_false(tls_identity(pair.server, &identity));
+        assert_false(tls_get_identity(pair.server, &identity));
         tls_pair_close(&pair);
     }
 }
@@ -433,7 +433,7 @@ session_from(struct tls_context *context, int version)
     tls_pair_open(&pair, context, &options);
     assert_true(tls_pair_handshake(&pair));
     assert_echo(&pair);
-    struct tls_client_session *session = tls_client_session(pair.client);
+    struct tls_client_session *session = tls_client_take_session(pair.client);
     tls_pair_close(&pair);
     return session;
 }
@@ -494,7 +494,7 @@ who_has_to_prove_who_it_is_does_so_each_time(void **state)
         struct tls_client_options options = {.certfile = file("client.pem"), .keyfile = file("client.key"), .version = version};
         struct tls_pair pair = connect_to(CLIENTS, &options, true);
         assert_echo(&pair);
-        assert_null(tls_client_session(pair.client));
+        assert_null(tls_client_take_session(pair.client));
         tls_pair_close(&pair);
     }
 }

@@ -269,7 +269,7 @@ tls_client_suite(const struct tls_client *client)
 }
 
 struct tls_client_session *
-tls_client_session(struct tls_client *client)
+tls_client_take_session(struct tls_client *client)
 {
     SSL_SESSION *session = client->session;
     client->session = NULL;

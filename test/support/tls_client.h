@@ -59,7 +59,7 @@ const char *tls_client_protocol(const struct tls_client *client);
 const char *tls_client_suite(const struct tls_client *client);
 
 /* The newest session that the server gave a ticket for; NULL: none. Yours. */
-struct tls_client_session *tls_client_session(struct tls_client *client);
+struct tls_client_session *tls_client_take_session(struct tls_client *client);
 void tls_client_session_free(struct tls_client_session **session);
 
 #ifdef __cplusplus
