@@ -50,6 +50,7 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
     shard->io = io_of_shard(broker->ios, number);
     shard->config = config;
     shard->security = atomic_load(&broker->security);
+    shard->access_limited = shard->security->has_acl;
     atomic_store(&shard->security_seen, shard->security->generation);
     shard->account = &broker->budget.accounts[number];
     shard->scratch = scratch;
@@ -222,6 +223,7 @@ take_configuration(struct shard *shard)
     if (security != shard->security) {
         shard->security = security;
         recheck_begin(shard);
+        shard->access_limited = security->has_acl;
         /* Release pairs with free_old_snapshots() (engine/broker.c). */
         atomic_store_explicit(&shard->security_seen, security->generation, memory_order_release);
     }

@@ -64,6 +64,7 @@ struct shard {
     struct verified *verified;       /* passwords found right lately; NULL: none yet */
     struct slab_walk recheck;        /* over connections, after a reload */
     bool rechecking;
+    bool access_limited;         /* some listener has an access list: ask engine/security/access.h */
     _Atomic uint32_t security_seen;  /* its generation: read by who reloads */
     struct budget_account *account;
     enum budget_level pressure;

@@ -26,6 +26,9 @@ enum drop_reason {
     DROP_ACCEPT_FAILED,      /* out of descriptors */
     DROP_SUBSCRIPTION_LIMIT, /* subscriptions refused at a limit */
     DROP_KEEP_ALIVE,         /* connections silent for 1.5 keep-alives */
+    DROP_PUBLISH_DENIED,     /* by an access list: PUBLISH and wills */
+    DROP_SUBSCRIBE_DENIED,   /* ... a filter in a SUBSCRIBE */
+    DROP_DELIVERY_DENIED,    /* ... a message for a subscriber */
     DROP_WORK_FULL,          /* too much waits for the worker threads */
     DROP_LOGIN_REFUSED,      /* wrong passwords, and clients that may not be who they say */
     DROP_PROXY_HEADER,       /* connections without the PROXY header that their listener wants, or with one that is refused */

@@ -57,7 +57,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     acl_check(acl);
-    struct acl_claim claim = {.name = bytes_of("t", 1)};
+    struct principal_claim claim = {.name = bytes_of("t", 1)};
     struct acl_subject subject = {.client_id = take_part(&rest), .user = take_part(&rest), .claims = &claim, .claim_count = 1};
     subject.named = !(subject.user.size == 1 && subject.user.data[0] == '-');
     claim.value = take_part(&rest);

@@ -65,6 +65,7 @@ enum config_answer {
 struct config_security {
     uint8_t allow_anonymous; /* enum config_answer; struct config_listener says what follows from it */
     char *password_file;
+    char *acl_file;          /* who may read and write which topics; NULL: everybody everything */
 };
 
 enum config_forwarded { /* websockets_forwarded_header: which field names the client, when a trusted proxy sends it */

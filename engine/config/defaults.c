@@ -55,13 +55,15 @@ config_security_copy(struct config_security *out, const struct config_security *
 {
     *out = *like;
     out->password_file = like->password_file != NULL ? strdup(like->password_file) : NULL;
-    return (out->password_file == NULL) == (like->password_file == NULL);
+    out->acl_file = like->acl_file != NULL ? strdup(like->acl_file) : NULL;
+    return (out->password_file == NULL) == (like->password_file == NULL) && (out->acl_file == NULL) == (like->acl_file == NULL);
 }
 
 void
 config_security_fini(struct config_security *security)
 {
     free(security->password_file);
+    free(security->acl_file);
     *security = (struct config_security){0};
 }
 

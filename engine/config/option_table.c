@@ -24,7 +24,7 @@
 /* Sorted by name (O1). Name, kind, flags, field; then range, reader or remark. */
 static const struct option rows[] = {
     {"accept_protocol_versions", OPTION_REFUSED, 0, .remark = "take it out; 3, 4 and 5 are all accepted on every listener"},
-    {"acl_file", OPTION_REFUSED, 0, .remark = NO_SECURITY},
+    {"acl_file", OPTION_STRING, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(acl_file)},
     {"address", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"addresses", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"allow_anonymous", OPTION_SPECIAL, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(allow_anonymous), .read = special_read_allow_anonymous},
@@ -66,7 +66,7 @@ static const struct option rows[] = {
     {"cafile", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(cafile)},
     {"capath", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(capath)},
     {"certfile", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_RELOADS, .read = special_read_certfile},
-    {"check_retain_source", OPTION_IGNORED, 0, .remark = "there are no access lists yet whose change could matter"},
+    {"check_retain_source", OPTION_OFF_ONLY, 0, .remark = "retained messages do not say who published them yet; say 'check_retain_source false'"},
     {"ciphers", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(ciphers)},
     {"ciphers_tls1.3", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(ciphers_tls13)},
     {"cleansession", OPTION_REFUSED, 0, .remark = NO_BRIDGES},

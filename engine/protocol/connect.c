@@ -51,7 +51,7 @@ check_policy(const struct shard *shard, const struct connect *connect, const cha
         return REASON_RETAIN_NOT_SUPPORTED; /* MQTT5 [MQTT-3.2.2-13] */
     }
     if (connect->has_will && input_topic_is_ours(connect->will.topic)) {
-        *explain = "a will below $SYS";
+        *explain = "a will below $SYS or $CONTROL";
         return REASON_NOT_AUTHORIZED;
     }
     return REASON_SUCCESS;

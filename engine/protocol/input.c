@@ -20,7 +20,9 @@ input_refuse(struct shard *shard, struct connection *c, uint8_t reason, const ch
 bool
 input_topic_is_ours(struct bytes topic)
 {
-    return topic.size >= 4 && memcmp(topic.data, "$SYS", 4) == 0 && (topic.size == 4 || topic.data[4] == '/');
+    static const char control[] = "$CONTROL/";
+    return (topic.size >= 4 && memcmp(topic.data, "$SYS", 4) == 0 && (topic.size == 4 || topic.data[4] == '/')) ||
+           (topic.size >= sizeof control - 1 && memcmp(topic.data, control, sizeof control - 1) == 0);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include "engine/net/alias.h"
 #include "engine/protocol/input.h"
 #include "engine/route/route.h"
+#include "engine/security/access.h"
 #include "engine/session/session.h"
 
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. */
@@ -147,6 +148,24 @@ publish_qos2(struct shard *shard, struct connection *c, const struct frame *fram
     send_ack(shard, c, PACKET_PUBREC, publish->packet_id, reason);
 }
 
+/* A message that was routed already does not need a right any more. */
+static bool
+is_denied(struct shard *shard, struct session *session, const struct publish *publish)
+{
+    bool repeated = publish->qos == 2 && received_has(&session_get_extra(session)->received, publish->packet_id);
+    return !repeated && !access_may_publish(shard, session, publish->topic);
+}
+
+static void
+log_denied(const struct session *session, const struct publish *publish)
+{
+    if (log_wants(CONFIG_LOG_DEBUG)) {
+        struct bytes id = session_client_id(session);
+        log_peer(CONFIG_LOG_DEBUG, DROP_PUBLISH_DENIED, "Denied PUBLISH from %.*s to '%.*s'.", (int)id.size, (const char *)id.data, (int)publish->topic.size,
+                 (const char *)publish->topic.data);
+    }
+}
+
 void
 handle_publish(struct shard *shard, struct connection *c, const struct frame *frame)
 {
@@ -165,7 +184,9 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
         input_refuse(shard, c, REASON_TOPIC_NAME_INVALID, "a topic name with too many levels");
         return;
     }
-    if (input_topic_is_ours(publish.topic)) {
+    if (input_topic_is_ours(publish.topic) || (shard->access_limited && is_denied(shard, c->session, &publish))) {
+        stats_add(&shard->stats.drops[DROP_PUBLISH_DENIED], 1);
+        log_denied(c->session, &publish);
         refuse_message(shard, c, &publish, REASON_NOT_AUTHORIZED);
         return;
     }

@@ -5,6 +5,7 @@
 #include "engine/protocol/input.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
+#include "engine/security/access.h"
 
 #include <stdlib.h>
 
@@ -144,6 +145,10 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     struct topic_filter parsed;
     if (!topic_filter_parse(text, shard->config->max_topic_levels, &parsed)) {
         return REASON_TOPIC_FILTER_INVALID;
+    }
+    if (shard->access_limited && !access_may_subscribe(shard, work->session, parsed.filter)) {
+        stats_add(&shard->stats.drops[DROP_SUBSCRIBE_DENIED], 1);
+        return REASON_NOT_AUTHORIZED;
     }
     if (session_get_extra(work->session)->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {
         stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);

@@ -4,6 +4,7 @@
 #include "engine/log.h"
 #include "engine/net/alias.h"
 #include "engine/net/connection.h"
+#include "engine/security/access.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -211,9 +212,19 @@ deliver_now(struct shard *shard, struct session *session, struct publication *p,
     stats_add(&shard->stats.inflight_messages, 1);
 }
 
+bool
+deliver_is_allowed(const struct shard *shard, struct session *session, struct publication *p)
+{
+    return !shard->access_limited || access_may_receive(shard, session, publication_cut_topic(p));
+}
+
 void
 deliver_to_session(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
 {
+    if (!terms->allowed && !deliver_is_allowed(shard, session, p)) {
+        stats_add(&shard->stats.drops[DROP_DELIVERY_DENIED], 1);
+        return;
+    }
     uint8_t qos = deliver_qos(shard, p->qos, terms->qos);
     if (qos == 0) {
         deliver_qos0(shard, session, p, terms);

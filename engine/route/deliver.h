@@ -16,8 +16,12 @@ struct deliver_terms {
     uint8_t share_home;
     uint8_t qos;                 /* granted; the message's own is applied too */
     bool retain;                 /* the RETAIN flag to send */
+    bool allowed;                /* the caller has asked deliver_is_allowed() */
     bool replayed;               /* by engine/route/replay.c, which has seen to the room in the queue */
 };
+
+/* Whether the session may read the topic; always, where no access list limits anybody. */
+bool deliver_is_allowed(const struct shard *shard, struct session *session, struct publication *p);
 
 void deliver_to_session(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms);
 

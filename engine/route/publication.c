@@ -13,6 +13,7 @@ publication_init(struct publication *p)
     p->properties = bytes_of(NULL, 0);
     p->qos = 0;
     p->retain = false;
+    p->topic_cut = false;
     memset(p->image_size, 0, sizeof p->image_size);
 }
 
@@ -55,6 +56,16 @@ publication_message(struct shard *shard, struct publication *p)
         p->message->retain = p->retain;
     }
     return p->message;
+}
+
+const struct acl_topic *
+publication_cut_topic(struct publication *p)
+{
+    if (!p->topic_cut) {
+        acl_cut_topic(p->topic, &p->cut_topic);
+        p->topic_cut = true;
+    }
+    return &p->cut_topic;
 }
 
 uint32_t

@@ -14,6 +14,7 @@
 #define TIDEWIRE_ENGINE_ROUTE_PUBLICATION_H
 
 #include "codec/packet.h"
+#include "engine/security/acl.h"
 #include "engine/shard.h"
 
 /* Kinds of encoded images: by version (3.x, 5) and whether there is a packet identifier. */
@@ -33,8 +34,10 @@ struct publication {
     uint8_t packet_kind;
     uint8_t qos;
     bool retain;
+    bool topic_cut;            /* `cut_topic` is made */
     uint32_t image_size[PUBLICATION_IMAGES]; /* 0: not made yet */
     uint8_t images[PUBLICATION_IMAGES][PUBLICATION_IMAGE_BYTES];
+    struct acl_topic cut_topic;
 };
 
 /* Clears what publication_* functions fill; the parts are the caller's to set. The images' bytes stay as they are. */
@@ -46,6 +49,9 @@ void publication_of_message(struct publication *p, struct message *message);
 
 /* The message, made if need be; borrowed. NULL when out of memory. */
 struct message *publication_message(struct shard *shard, struct publication *p);
+
+/* The topic as access lists want it; borrowed. */
+const struct acl_topic *publication_cut_topic(struct publication *p);
 
 /* The packet that brought the publication, from a client of this version. Not with a Topic Alias, which means something to its sender only (MQTT5 3.3.2.3.4). */
 void publication_set_packet(struct publication *p, struct bytes packet, uint8_t version, uint8_t qos);

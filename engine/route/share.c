@@ -10,6 +10,8 @@
 
 /* Members that one message is offered to before it must be taken or dropped; also ends what would go round for ever. */
 #define TRIES_MAX 16u
+/* Of those that may not read it: more, so that strangers in a group cannot easily keep messages from the others. Raising it costs that many parcels for one message. */
+#define DENIED_MAX 256u
 
 struct share_member {
     struct session_reference reference;
@@ -72,6 +74,8 @@ struct parcel_share_deliver { /* DELIVER, BOUNCE */
     struct parcel head;
     uint8_t tries;   /* members that could not take it */
     bool last;       /* DELIVER: nobody else is left to try */
+    uint16_t denied; /* members that may not read it */
+    uint32_t first;  /* the member that it was offered to first */
     struct session_reference reference;
     uint32_t serial;
     uint32_t filter_id;
@@ -196,13 +200,22 @@ handle_joined(struct shard *shard, unsigned from, const struct parcel_share_join
     subscribe_answer(shard, session, parcel->suback_serial, parcel->code_index, parcel->code);
 }
 
-static bool
+enum member_answer {
+    MEMBER_TAKES,
+    MEMBER_CANNOT,
+    MEMBER_MAY_NOT, /* read it */
+};
+
+static enum member_answer
 deliver_to_member(struct shard *shard, unsigned home, const struct parcel_share_deliver *d, struct publication *p)
 {
     struct session *session = checked_session(&d->reference);
     const struct subscription *s = session ? member_subscription(session, home, d->serial, d->text_hash) : NULL;
     if (s == NULL || (!d->last && session_queue_is_full(shard, session))) {
-        return false;
+        return MEMBER_CANNOT;
+    }
+    if (!deliver_is_allowed(shard, session, p)) {
+        return MEMBER_MAY_NOT;
     }
     struct deliver_terms terms = {
         .identifiers = &s->identifier,
@@ -212,9 +225,10 @@ deliver_to_member(struct shard *shard, unsigned home, const struct parcel_share_
         .share_home = (uint8_t)home,
         .qos = s->qos,
         .retain = s->retain_as_published && p->retain,
+        .allowed = true,
     };
     deliver_to_session(shard, session, p, &terms);
-    return true;
+    return MEMBER_TAKES;
 }
 
 static void
@@ -224,13 +238,16 @@ handle_deliver(struct shard *shard, unsigned from, const struct parcel_share_del
     if (!parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
         return;
     }
-    if (!deliver_to_member(shard, from, parcel, &p)) {
+    enum member_answer answer = deliver_to_member(shard, from, parcel, &p);
+    if (answer != MEMBER_TAKES) {
         struct parcel_share_deliver *back =
             parcel_send_message(shard, from, PARCEL_SHARE_BOUNCE, sizeof *back, offsetof(struct parcel_share_deliver, message), &p);
         if (back != NULL) {
             back->serial = parcel->serial;
             back->filter_id = parcel->filter_id;
-            back->tries = (uint8_t)(parcel->tries + 1);
+            back->tries = (uint8_t)(parcel->tries + (answer == MEMBER_CANNOT));
+            back->first = parcel->first;
+            back->denied = (uint16_t)(parcel->denied + (answer == MEMBER_MAY_NOT));
         }
     }
     publication_fini(shard, &p);
@@ -488,22 +505,40 @@ handle_leave_or_online(struct shard *shard, const struct parcel_share_member *pa
 }
 
 /* The next member in turn, of the connected ones if there are any. */
-static const struct share_member *
-pick(struct share_group *g)
+static uint32_t
+take_turn(struct share_group *g)
 {
     uint32_t count = g->online_count > 0 ? g->online_count : g->count;
     g->cursor = g->cursor + 1 < count ? g->cursor + 1 : 0;
-    return &g->members[g->cursor];
+    return g->cursor;
 }
 
-static void
-give_to_group(struct shard *shard, struct share_group *g, struct publication *p, uint8_t tries)
+/* After `tried` members that did not take a message which was offered to `first` first: the others in their order, and those that are not connected when all others were asked. */
+static uint32_t
+next_after(const struct share_group *g, uint32_t first, uint32_t tried)
 {
-    const struct share_member *m = g && tries <= TRIES_MAX ? pick(g) : NULL; /* a group has members (G1) */
-    if (m == NULL) {
-        stats_add(&shard->stats.drops[DROP_SHARE_EMPTY], 1);
+    uint32_t count = g->online_count > 0 ? g->online_count : g->count;
+    return tried < count ? (first + tried) % count : tried % g->count;
+}
+
+/* What has become of a message so far. */
+struct offer {
+    uint32_t first;  /* member that it was offered to first */
+    uint8_t tries;
+    uint16_t denied;
+};
+
+static void
+give_to_group(struct shard *shard, struct share_group *g, struct publication *p, struct offer offer)
+{
+    uint32_t tried = (uint32_t)offer.tries + offer.denied;
+    bool nobody = g == NULL || offer.tries > TRIES_MAX; /* a group has members (G1) */
+    if (nobody || (offer.denied > 0 && (tried >= g->count || offer.denied > DENIED_MAX))) {
+        stats_add(&shard->stats.drops[nobody ? DROP_SHARE_EMPTY : DROP_DELIVERY_DENIED], 1);
         return;
     }
+    offer.first = tried == 0 ? take_turn(g) : offer.first;
+    const struct share_member *m = &g->members[tried == 0 ? offer.first : next_after(g, offer.first, tried)];
     struct parcel_share_deliver *parcel =
         parcel_send_message(shard, m->shard, PARCEL_SHARE_DELIVER, sizeof *parcel, offsetof(struct parcel_share_deliver, message), p);
     if (parcel != NULL) {
@@ -511,15 +546,17 @@ give_to_group(struct shard *shard, struct share_group *g, struct publication *p,
         parcel->serial = g->serial;
         parcel->filter_id = g->filter_id;
         parcel->text_hash = m->text_hash;
-        parcel->tries = tries;
-        parcel->last = tries + 1u >= g->count || tries == TRIES_MAX;
+        parcel->first = offer.first;
+        parcel->tries = offer.tries;
+        parcel->denied = offer.denied;
+        parcel->last = tried + 1u >= g->count || offer.tries == TRIES_MAX;
     }
 }
 
 void
 share_publish(struct shard *shard, uint32_t filter_id, struct publication *p)
 {
-    give_to_group(shard, find_by_filter(shard, filter_id), p, 0);
+    give_to_group(shard, find_by_filter(shard, filter_id), p, (struct offer){0});
 }
 
 static void
@@ -531,7 +568,8 @@ handle_bounce(struct shard *shard, unsigned from, const struct parcel_share_deli
         if (p.expiry_ms != 0 && p.expiry_ms <= shard->now_ms) {
             stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* it has waited in a queue meanwhile: MQTT5 [MQTT-3.3.2-5] */
         } else {
-            give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p, parcel->tries);
+            give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p,
+                          (struct offer){.first = parcel->first, .tries = parcel->tries, .denied = parcel->denied});
         }
         publication_fini(shard, &p);
     }

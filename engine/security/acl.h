@@ -25,6 +25,7 @@
 #ifndef TIDEWIRE_ENGINE_SECURITY_ACL_H
 #define TIDEWIRE_ENGINE_SECURITY_ACL_H
 
+#include "engine/security/claim.h"
 #include "router/levels.h"
 
 #include <stddef.h>
@@ -36,17 +37,12 @@ enum acl_access { /* bit mask */
 
 struct acl;
 
-/* A claim of a client's token that patterns may name. */
-struct acl_claim {
-    struct bytes name, value;
-};
-
 /* Who asks. All borrowed. */
 struct acl_subject {
     struct bytes client_id;
     struct bytes user;    /* user name; looked at only if `named` */
     bool named;           /* false: anonymous */
-    const struct acl_claim *claims;
+    const struct principal_claim *claims;
     uint32_t claim_count;
 };
 

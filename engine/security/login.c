@@ -97,7 +97,8 @@ login_accept(struct shard *shard, const struct connection *c, const struct conne
         return refuse(answer, REASON_CLIENT_IDENTIFIER_NOT_VALID, wrong);
     }
     *answer = (struct login_answer){0};
-    if (like->user.size > 0) {
+    /* Rights are kept in the principal, and they depend on the listener while the session is not connected too. */
+    if (like->user.size > 0 || shard->access_limited || shard->config->per_listener_settings) {
         answer->principal = principal_make(shard->account, like);
         if (answer->principal == NULL) {
             stats_add(&shard->stats.drops[DROP_MEMORY], 1);

@@ -3,7 +3,7 @@
  *
  * Invariants
  *   P1  `user.size` is 0 for an anonymous one; a user name is never empty.
- *   P2  what `rights` points to belongs to the snapshot with that generation, and is looked up again when the shard has another (security.h).
+ *   P2  `rights` are those in the snapshot with that generation, and are found again when the shard has another (access.h).
  *
  * Threads  the session's shard. Memory: one block of the heap, charged to the account.
  */
@@ -11,12 +11,7 @@
 #define TIDEWIRE_ENGINE_SECURITY_PRINCIPAL_H
 
 #include "alloc/budget.h"
-#include "codec/bytes.h"
-
-/* A value that a token has for a name, for the patterns of access lists. */
-struct principal_claim {
-    struct bytes name, value;
-};
+#include "engine/security/acl.h"
 
 /* What it was accepted for. */
 enum principal_way {
@@ -32,8 +27,8 @@ struct principal {
     uint8_t listener;              /* the one it came through: its settings count */
     uint64_t credential;           /* fingerprint of what it was accepted for; 0: nothing that a reload could take away */
     uint64_t expires_wall_ms;      /* 0: never */
-    const void *rights;
-    uint32_t rights_generation;
+    struct acl_rights rights;      /* P2 */
+    uint32_t rights_generation;    /* of the snapshot that they are of; 0: not found yet */
     uint32_t size;                 /* charged */
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/log.h"
+#include "engine/security/acl.h"
 #include "engine/security/password_file.h"
 
 #define WARNING_BYTES 512
@@ -42,6 +43,34 @@ read_passwords(struct security *security, const struct config *config, unsigned 
         log_line(CONFIG_LOG_WARNING, "Warning: %s", warning);
     }
     return *passwords != NULL;
+}
+
+static struct acl *
+find_acl(const struct security *security, const struct config *config, unsigned before, const char *path)
+{
+    for (unsigned i = 0; i < before; i++) {
+        const char *other = config_security(config, i)->acl_file;
+        if (other != NULL && strcmp(other, path) == 0) {
+            return security->listeners[i].acl;
+        }
+    }
+    return NULL;
+}
+
+static bool
+read_acl(struct security *security, const struct config *config, unsigned listener, char *error, size_t error_size)
+{
+    const char *path = config_security(config, listener)->acl_file;
+    if (path == NULL) {
+        return true;
+    }
+    struct acl **acl = &security->listeners[listener].acl;
+    *acl = find_acl(security, config, listener, path);
+    if (*acl == NULL) {
+        *acl = acl_read(path, error, error_size);
+    }
+    security->has_acl = true;
+    return *acl != NULL;
 }
 
 /*
@@ -90,7 +119,7 @@ security_read(const struct config *config, const struct security *before, char *
     security->generation = before != NULL ? before->generation + 1 : 1;
     for (unsigned i = 0; i < config->listener_count; i++) {
         security->listeners[i].allow_anonymous = config->listeners[i].allow_anonymous;
-        if (!read_passwords(security, config, i, error, error_size)) {
+        if (!read_passwords(security, config, i, error, error_size) || !read_acl(security, config, i, error, error_size)) {
             security_free(&security);
             return NULL;
         }
@@ -112,6 +141,17 @@ freed_before(const struct security *security, unsigned listener)
     return false;
 }
 
+static bool
+acl_freed_before(const struct security *security, unsigned listener)
+{
+    for (unsigned i = 0; i < listener; i++) {
+        if (security->listeners[i].acl == security->listeners[listener].acl) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 security_free(struct security **sp)
 {
@@ -120,6 +160,8 @@ security_free(struct security **sp)
     for (unsigned i = 0; security != NULL && i < CONFIG_LISTENERS_MAX; i++) {
         struct password_file *passwords = freed_before(security, i) ? NULL : security->listeners[i].passwords;
         password_file_free(&passwords);
+        struct acl *acl = acl_freed_before(security, i) ? NULL : security->listeners[i].acl;
+        acl_free(&acl);
         tls_context_unref(&security->listeners[i].tls);
     }
     if (security != NULL) {

@@ -15,6 +15,7 @@
 
 #include "engine/config/config.h"
 
+struct acl;
 struct password_file;
 struct tls_context;
 struct tls_tickets;
@@ -23,6 +24,7 @@ struct tls_tickets;
 struct security_listener {
     struct tls_context *tls;         /* NULL: no TLS */
     struct password_file *passwords; /* NULL: none. Listeners that name the same file share it */
+    struct acl *acl;                 /* NULL: everything is allowed. Shared in the same way */
     bool allow_anonymous;
 };
 
@@ -30,6 +32,7 @@ struct security {
     uint32_t generation;
     struct tls_tickets *tickets; /* the same in all of a process */
     struct security_listener listeners[CONFIG_LISTENERS_MAX];
+    bool has_acl;                /* some listener has one */
 };
 
 /* Reads every file that the configuration names. `before`: the snapshot in use, or NULL at the start. NULL and a line in `error` on failure. */

@@ -8,6 +8,7 @@
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
+#include "engine/security/access.h"
 #include "engine/security/principal.h"
 
 #include <assert.h>
@@ -321,6 +322,11 @@ publish_will(struct shard *shard, struct session *s)
         /* MQTT5 3.1.3.2.3: the lifetime counts from publication; nobody else has seen the message yet. */
         w->message->expiry_ms = shard->now_ms + w->expiry_s * 1000ull;
     }
+    if (shard->access_limited && !access_may_publish(shard, s, message_topic(w->message))) {
+        stats_add(&shard->stats.drops[DROP_PUBLISH_DENIED], 1); /* as Mosquitto: the right counts that there is when it is published */
+        session_drop_will(shard, s);
+        return;
+    }
     struct publication p;
     publication_of_message(&p, w->message);
     route_publication(shard, &p, NULL);
@@ -445,6 +451,18 @@ send_in_flight(struct shard *shard, struct session *s, struct delivery *d)
     session_count_sent(s, d);
 }
 
+/* The right may have gone since it was queued or sent. */
+static bool
+is_denied(const struct shard *shard, struct session *s, const struct delivery *d)
+{
+    if (!shard->access_limited) {
+        return false;
+    }
+    struct acl_topic topic;
+    acl_cut_topic(message_topic(d->message), &topic);
+    return !access_may_receive(shard, s, &topic);
+}
+
 /* The next one to send again; a PUBREL goes whatever the window says (MQTT5 4.9 counts PUBLISH only). */
 static bool
 resend_one(struct shard *shard, struct session *s)
@@ -464,15 +482,36 @@ resend_one(struct shard *shard, struct session *s)
         return false;
     }
     s->owed->inflight.resend = d->next;
+    if (is_denied(shard, s, d)) {
+        stats_add(&shard->stats.drops[DROP_DELIVERY_DENIED], 1);
+        drop_in_flight(shard, s, d);
+        return true;
+    }
     d->sent_before = 1;
     send_in_flight(shard, s, d);
     return true;
+}
+
+/* Not in any list of the session. Another member of its group may have it. */
+static void
+give_up_denied(struct shard *shard, struct delivery *d)
+{
+    if (d->share_serial != 0 && d->state == DELIVERY_QUEUED) {
+        share_bounce(shard, d);
+    } else {
+        stats_add(&shard->stats.drops[DROP_DELIVERY_DENIED], 1);
+    }
+    session_free_delivery(shard, &d);
 }
 
 static void
 send_queued(struct shard *shard, struct session *s)
 {
     struct delivery *d = pop_queue(shard, s->owed);
+    if (is_denied(shard, s, d)) {
+        give_up_denied(shard, d);
+        return;
+    }
     if (d->message->expiry_ms != 0 && d->message->expiry_ms <= shard->now_ms) {
         stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* MQTT5 [MQTT-3.3.2-5] */
         session_free_delivery(shard, &d);

@@ -213,7 +213,7 @@ claims_stand_in_patterns(void **state)
 {
     (void)state;
     struct acl *acl = ACL_TEXT("pattern tenants/%{tenant}/%c/#\npattern t-%{tenant}-%{role}\n");
-    struct acl_claim claims[] = {{text_of("role"), text_of("admin")}, {text_of("tenant"), text_of("acme")}};
+    struct principal_claim claims[] = {{text_of("role"), text_of("admin")}, {text_of("tenant"), text_of("acme")}};
     struct acl_subject s = {.client_id = text_of("d"), .claims = claims, .claim_count = 2};
     assert_true(asks(acl, &s, R, "tenants/acme/d/x"));
     assert_false(asks(acl, &s, R, "tenants/other/d/x"));
@@ -223,7 +223,7 @@ claims_stand_in_patterns(void **state)
     assert_false(asks(acl, &s, R, "tenants//d/x"));
     static const char *const hostile[] = {"+", "#", "a/b", "", "x\n"};
     for (unsigned i = 0; i < sizeof hostile / sizeof hostile[0]; i++) {
-        claims[0] = (struct acl_claim){text_of("tenant"), text_of(hostile[i])};
+        claims[0] = (struct principal_claim){text_of("tenant"), text_of(hostile[i])};
         assert_false(asks(acl, &s, R, "tenants/a/d/x"));
         assert_false(asks(acl, &s, R, "tenants/x\n/d/x"));
         assert_false(asks(acl, &s, R, "tenants//d/x"));
@@ -374,7 +374,7 @@ struct twin {
 
 static const char *const twin_users[] = {NULL, "a", "u+", "b"};
 static const char *const twin_ids[] = {"a", "b", "c", "a/b", "+", "x#", "aa", ""};
-static const struct acl_claim twin_claims[] = {{{(const uint8_t *)"t", 1}, {(const uint8_t *)"b", 1}}, {{(const uint8_t *)"bad", 3}, {(const uint8_t *)"a/b", 3}}};
+static const struct principal_claim twin_claims[] = {{{(const uint8_t *)"t", 1}, {(const uint8_t *)"b", 1}}, {{(const uint8_t *)"bad", 3}, {(const uint8_t *)"a/b", 3}}};
 
 static uint64_t seed = 1;
 

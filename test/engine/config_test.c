@@ -586,6 +586,25 @@ options_of_tls_that_do_not_fit_together_are_refused(void **state)
 }
 #endif
 
+static void
+an_access_list_is_a_path_that_nobody_opens_yet(void **state)
+{
+    (void)state;
+    struct config *config = accept("acl_file /no such/file  \n");
+    assert_string_equal(config_security(config, 0)->acl_file, "/no such/file");
+    config_free(&config);
+    config = accept("check_retain_source false\n");
+    assert_null(config_security(config, 0)->acl_file);
+    config_free(&config);
+    config = accept("per_listener_settings true\nlistener 1883\nacl_file /a\nallow_anonymous true\nlistener 1884\nallow_anonymous true\n");
+    assert_string_equal(config_security(config, 0)->acl_file, "/a");
+    assert_null(config_security(config, 1)->acl_file);
+    config_free(&config);
+    refuse("acl_file\n", "option 'acl_file' needs a value");
+    refuse("acl_file /a\nper_listener_settings true\n", "has to come before 'acl_file'");
+    assert_true(option_find("acl_file")->flags & OPTION_RELOADS);
+}
+
 /* ----------------------------------------------------------------------------------------------------- what is not there */
 
 static void
@@ -593,7 +612,7 @@ what_is_not_supported_is_refused_by_name(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "acl_file /etc/a", "tls_engine e", "tls_engine_kpass_sha1 a",
+        "check_retain_source true", "tls_engine e", "tls_engine_kpass_sha1 a",
         "plugin /x.so", "plugin_opt_some_thing 1", "auth_plugin /x.so", "auth_opt_db 1",
         "mount_point a/", "persistence true", "connection bridge", "address 192.0.2.1", "topic # both",
         "bridge_cafile c", "remote_username u", "message_size_limit 100", "http_dir /var/www",
@@ -1071,6 +1090,7 @@ main(void)
         cmocka_unit_test(listener_allow_anonymous_speaks_for_its_listener),
         cmocka_unit_test(options_of_tls_belong_to_their_listener),
         cmocka_unit_test(options_of_tls_that_do_not_fit_together_are_refused),
+        cmocka_unit_test(an_access_list_is_a_path_that_nobody_opens_yet),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
         cmocka_unit_test(switching_off_what_is_not_there_is_accepted),
         cmocka_unit_test(what_makes_no_difference_is_accepted_with_a_warning),
