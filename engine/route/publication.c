@@ -58,7 +58,7 @@ publication_message(struct shard *shard, struct publication *p)
     return p->message;
 }
 
-const struct acl_topic *
+struct acl_topic *
 publication_cut_topic(struct publication *p)
 {
     if (!p->topic_cut) {

@@ -51,7 +51,7 @@ void publication_of_message(struct publication *p, struct message *message);
 struct message *publication_message(struct shard *shard, struct publication *p);
 
 /* The topic as access lists want it; borrowed. */
-const struct acl_topic *publication_cut_topic(struct publication *p);
+struct acl_topic *publication_cut_topic(struct publication *p);
 
 /* The packet that brought the publication, from a client of this version. Not with a Topic Alias, which means something to its sender only (MQTT5 3.3.2.3.4). */
 void publication_set_packet(struct publication *p, struct bytes packet, uint8_t version, uint8_t qos);

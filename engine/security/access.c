@@ -39,7 +39,7 @@ question_of(const struct shard *shard, struct session *session)
 }
 
 static bool
-allows(const struct question *q, enum acl_access access, const struct acl_topic *topic)
+allows(const struct question *q, enum acl_access access, struct acl_topic *topic)
 {
     return q->acl == NULL || acl_allows(q->acl, &q->rights, &q->subject, access, topic);
 }
@@ -54,7 +54,7 @@ access_may_publish(const struct shard *shard, struct session *session, struct by
 }
 
 bool
-access_may_receive(const struct shard *shard, struct session *session, const struct acl_topic *topic)
+access_may_receive(const struct shard *shard, struct session *session, struct acl_topic *topic)
 {
     struct question q = question_of(shard, session);
     return allows(&q, ACL_READ, topic);

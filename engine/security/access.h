@@ -21,7 +21,7 @@ struct shard;
 struct session;
 
 bool access_may_publish(const struct shard *shard, struct session *session, struct bytes topic_name);
-bool access_may_receive(const struct shard *shard, struct session *session, const struct acl_topic *topic);
+bool access_may_receive(const struct shard *shard, struct session *session, struct acl_topic *topic);
 /* `filter` without `$share/`. */
 bool access_may_subscribe(const struct shard *shard, struct session *session, struct bytes filter);
 

@@ -30,7 +30,19 @@ void
 acl_cut_topic(struct bytes name, struct acl_topic *out)
 {
     out->name = name;
-    levels_split(name, &acl_levels_key, &out->levels);
+    out->hashed = 0;
+    out->levels.sums[0] = 0;
+    levels_cut(name, &out->levels);
+}
+
+static uint64_t
+hash_of_level(struct acl_topic *topic, uint32_t i)
+{
+    if (topic->hashed <= i) {
+        levels_hash(topic->name, &acl_levels_key, topic->hashed, i + 1, &topic->levels);
+        topic->hashed = i + 1;
+    }
+    return levels_hash_of(&topic->levels, i);
 }
 
 /* One question on its way through one tree. */
@@ -38,16 +50,18 @@ struct walk {
     const struct acl *acl;
     const struct acl_rights *rights;
     const struct acl_subject *subject;
-    const struct acl_topic *topic;
+    struct acl_topic *topic;
     uint8_t wanted; /* kinds of rules that may still change the answer */
     uint8_t found;
 };
 
-static void
+static inline void
 take(struct walk *w, uint8_t rules)
 {
-    w->found |= rules & w->wanted;
-    w->wanted = w->found & ACL_DENY ? 0 : (uint8_t)(w->wanted & ~w->found);
+    if ((rules & w->wanted) != 0) {
+        w->found |= rules & w->wanted;
+        w->wanted = w->found & ACL_DENY ? 0 : (uint8_t)(w->wanted & ~w->found);
+    }
 }
 
 static void visit(struct walk *w, uint32_t at, uint32_t depth);
@@ -87,11 +101,13 @@ visit(struct walk *w, uint32_t at, uint32_t depth)
             visit(w, n->plus, depth + 1);
         }
         struct bytes level = bytes_of(w->topic->name.data + levels->start[depth], levels->size[depth]);
-        visit_variables(w, n->variables, depth, level, dollar);
+        if (n->variables != 0) {
+            visit_variables(w, n->variables, depth, level, dollar);
+        }
         if ((n->literals & w->wanted) == 0) {
             return;
         }
-        at = acl_find_child(w->acl, at, levels_hash_of(levels, depth), level);
+        at = acl_find_child(w->acl, at, hash_of_level(w->topic, depth), level);
     }
 }
 
@@ -105,7 +121,7 @@ rules_that_match(struct walk *w, uint32_t root, enum acl_access access)
 }
 
 bool
-acl_allows(const struct acl *acl, const struct acl_rights *rights, const struct acl_subject *subject, enum acl_access access, const struct acl_topic *topic)
+acl_allows(const struct acl *acl, const struct acl_rights *rights, const struct acl_subject *subject, enum acl_access access, struct acl_topic *topic)
 {
     if (topic->levels.count == 0) {
         return false; /* more levels than any topic may have */

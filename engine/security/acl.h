@@ -54,9 +54,10 @@ struct acl_rights {
     bool user_fits;       /* ... for %u */
 };
 
-/* A topic name, cut into levels once for all who are asked about. */
+/* A topic name, cut into levels once for all who are asked about; they are hashed as far as somebody had to look. */
 struct acl_topic {
     struct bytes name;
+    uint32_t hashed;
     struct levels levels;
 };
 
@@ -72,11 +73,11 @@ struct acl_rights acl_find_rights(const struct acl *acl, const struct acl_subjec
 /* `name` is borrowed. The result serves for every ACL. */
 void acl_cut_topic(struct bytes name, struct acl_topic *out);
 /* `rights` are those of this subject in this ACL; one access. */
-bool acl_allows(const struct acl *acl, const struct acl_rights *rights, const struct acl_subject *subject, enum acl_access access, const struct acl_topic *topic);
+bool acl_allows(const struct acl *acl, const struct acl_rights *rights, const struct acl_subject *subject, enum acl_access access, struct acl_topic *topic);
 
 /*
  * Whether the valid `filter` (without `$share/`) could match a topic that the subject may read. False only if there is none for sure; true may be wrong where several denials
- * together cover what is granted.
+ * together cover what is granted, and where it would take long to find out (a filter with wildcards, and thousands of rules).
  */
 bool acl_may_subscribe(const struct acl *acl, const struct acl_rights *rights, const struct acl_subject *subject, struct bytes filter);
 

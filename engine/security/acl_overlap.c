@@ -1,6 +1,8 @@
 /*
  * May a subject read any topic that a filter matches? The filter and the trees are walked together: where both have something at a level, what they have in common goes on.
  * At a rule that grants reading, the common part is itself a filter (the meeting); the answer is yes unless one denial covers all of it.
+ *
+ * After a number of nodes the answer is yes anyhow: every delivery is asked about later, and nobody may keep a shard busy with filters.
  */
 #include "engine/security/acl_tree.h"
 
@@ -17,11 +19,15 @@ struct filter_level {
     uint64_t hash;
 };
 
+/* Raising it costs a client's hostile filter that much more time. */
+#define OVERLAP_NODES_MAX 256u
+
 struct overlap {
     const struct acl *acl;
     const struct acl_rights *rights;
     const struct acl_subject *subject;
     bool by_patterns;      /* the tree that is walked */
+    uint32_t nodes_left;   /* to look at before the answer is yes, whatever it would be */
     uint32_t count;        /* levels of the filter, its '#' included */
     struct filter_level filter[TOPIC_LEVELS_MAX];
     struct filter_level meeting[TOPIC_LEVELS_MAX + 1];
@@ -180,6 +186,10 @@ static bool
 granted_below(struct overlap *o, uint32_t at, uint32_t depth)
 {
     const struct acl_node *n = &o->acl->nodes[at];
+    if (o->nodes_left == 0) {
+        return true;
+    }
+    o->nodes_left--;
     if ((n->below & ACL_READ) == 0) {
         return false;
     }
@@ -209,14 +219,14 @@ granted_below(struct overlap *o, uint32_t at, uint32_t depth)
 bool
 acl_may_subscribe(const struct acl *acl, const struct acl_rights *rights, const struct acl_subject *subject, struct bytes filter)
 {
-    struct acl_topic topic;
-    acl_cut_topic(filter, &topic);
-    if (topic.levels.count == 0) {
+    struct levels levels;
+    levels_split(filter, &acl_levels_key, &levels);
+    if (levels.count == 0) {
         return false;
     }
-    struct overlap o = {.acl = acl, .rights = rights, .subject = subject};
-    for (uint32_t i = 0; i < topic.levels.count; i++) {
-        o.filter[o.count++] = level_of(bytes_of(filter.data + topic.levels.start[i], topic.levels.size[i]), levels_hash_of(&topic.levels, i));
+    struct overlap o = {.acl = acl, .rights = rights, .subject = subject, .nodes_left = OVERLAP_NODES_MAX};
+    for (uint32_t i = 0; i < levels.count; i++) {
+        o.filter[o.count++] = level_of(bytes_of(filter.data + levels.start[i], levels.size[i]), levels_hash_of(&levels, i));
     }
     if (granted_below(&o, rights->list, 0)) {
         return true;

@@ -1,6 +1,8 @@
 #define XXH_INLINE_ALL
 #include "engine/security/acl_tree.h"
 
+#include "router/same.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -90,11 +92,11 @@ acl_free(struct acl **aclp)
 
 /* ---------------------------------------------------------------------------------------------------------- literal children */
 
-static uint32_t
-place_in_table(const struct acl *acl, uint32_t node, uint64_t hash)
+/* The high half is the place in the table, the low one the tag. */
+static uint64_t
+mix(uint32_t node, uint64_t hash)
 {
-    uint64_t mixed = (hash + node * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
-    return (uint32_t)(mixed >> 32) & (acl->table_room - 1);
+    return (hash + node * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
 }
 
 uint32_t
@@ -104,11 +106,15 @@ acl_find_child(const struct acl *acl, uint32_t node, uint64_t hash, struct bytes
         return ACL_NONE;
     }
     uint32_t mask = acl->table_room - 1;
-    for (uint32_t i = place_in_table(acl, node, hash);; i = (i + 1) & mask) {
-        uint32_t child = acl->table[i];
-        const struct acl_node *n = &acl->nodes[child];
-        if (child == ACL_NONE || (n->hash == hash && n->parent == node && bytes_equal(acl_node_text(acl, n), level))) {
-            return child;
+    uint64_t mixed = mix(node, hash);
+    for (uint32_t i = (uint32_t)(mixed >> 32) & mask;; i = (i + 1) & mask) {
+        const struct acl_entry *e = &acl->table[i];
+        if (e->child == ACL_NONE) {
+            return ACL_NONE;
+        }
+        const struct acl_node *n = &acl->nodes[e->child];
+        if (e->tag == (uint32_t)mixed && n->parent == node && n->text_size == level.size && same_bytes(acl_node_text(acl, n).data, level.data, level.size)) {
+            return e->child;
         }
     }
 }
@@ -117,27 +123,29 @@ static void
 put_in_table(struct acl *acl, uint32_t child)
 {
     const struct acl_node *n = &acl->nodes[child];
-    uint32_t i = place_in_table(acl, n->parent, n->hash);
-    while (acl->table[i] != ACL_NONE) {
+    uint64_t mixed = mix(n->parent, n->hash);
+    uint32_t i = (uint32_t)(mixed >> 32) & (acl->table_room - 1);
+    while (acl->table[i].child != ACL_NONE) {
         i = (i + 1) & (acl->table_room - 1);
     }
-    acl->table[i] = child;
+    acl->table[i] = (struct acl_entry){.tag = (uint32_t)mixed, .child = child};
 }
 
 static bool
 grow_table(struct acl *acl)
 {
-    uint32_t *old = acl->table, old_room = acl->table_room;
+    struct acl_entry *old = acl->table;
+    uint32_t old_room = acl->table_room;
     uint32_t room = old_room > 0 ? old_room * 2 : 64;
-    uint32_t *table = calloc(room, sizeof *table);
+    struct acl_entry *table = calloc(room, sizeof *table);
     if (table == NULL) {
         return false;
     }
     acl->table = table;
     acl->table_room = room;
     for (uint32_t i = 0; i < old_room; i++) {
-        if (old[i] != ACL_NONE) {
-            put_in_table(acl, old[i]);
+        if (old[i].child != ACL_NONE) {
+            put_in_table(acl, old[i].child);
         }
     }
     free(old);
@@ -343,7 +351,7 @@ acl_level_fits(const struct acl *acl, const struct acl_variable *v, const struct
 {
     for (uint32_t i = 0; i < v->piece_count; i++) {
         struct bytes value = value_of(acl, &acl->pieces[v->first_piece + i], rights, subject);
-        if (value.size == 0 || value.size > level.size || memcmp(level.data, value.data, value.size) != 0) {
+        if (value.size == 0 || value.size > level.size || !same_bytes(level.data, value.data, value.size)) {
             return false;
         }
         level = bytes_of(level.data + value.size, level.size - value.size);

@@ -67,12 +67,18 @@ struct acl_variable {
     uint32_t first_piece, piece_count;
 };
 
+/* Most of what is looked for and not there is known by the tag, without a look at a node. */
+struct acl_entry {
+    uint32_t tag;
+    uint32_t child;         /* 0: free */
+};
+
 struct acl {
     struct acl_node *nodes;
     struct acl_variable *variables;  /* the first is none */
     struct acl_piece *pieces;
     uint8_t *text;
-    uint32_t *table;                 /* literal children, by hash; 0: free */
+    struct acl_entry *table;         /* literal children, by hash */
     uint32_t table_room;             /* a power of two, at least twice table_used */
     uint32_t table_used;
     uint32_t node_count, node_room;
