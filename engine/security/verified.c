@@ -2,7 +2,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 
 #define SET_SIZE 4u
@@ -14,6 +13,8 @@ struct slot {
 };
 
 struct verified {
+    EVP_MD *digest;          /* fetched once: looking it up by name costs more than the hash */
+    EVP_MD_CTX *context;
     uint8_t key[VERIFIED_KEY_SIZE];
     uint32_t entries;
     uint32_t set_count; /* a power of two */
@@ -28,10 +29,16 @@ verified_open(uint32_t entries, const uint8_t key[VERIFIED_KEY_SIZE])
         set_count *= 2;
     }
     struct verified *v = calloc(1, sizeof *v + sizeof v->slots[0] * set_count * SET_SIZE);
-    if (v != NULL) {
-        memcpy(v->key, key, sizeof v->key);
-        v->entries = entries;
-        v->set_count = set_count;
+    if (v == NULL) {
+        return NULL;
+    }
+    memcpy(v->key, key, sizeof v->key);
+    v->entries = entries;
+    v->set_count = set_count;
+    v->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
+    v->context = EVP_MD_CTX_new();
+    if (v->digest == NULL || v->context == NULL) {
+        verified_close(&v);
     }
     return v;
 }
@@ -46,6 +53,8 @@ void
 verified_close(struct verified **vp)
 {
     if (*vp != NULL) {
+        EVP_MD_free((*vp)->digest);
+        EVP_MD_CTX_free((*vp)->context);
         OPENSSL_cleanse(*vp, sizeof **vp);
         free(*vp);
         *vp = NULL;
@@ -58,19 +67,25 @@ verified_entries(const struct verified *v)
     return v->entries;
 }
 
-/* HMAC(HMAC(key, fingerprint and user), password): nested, so that no other split of the same bytes gives the same tag. */
+/* Key and sizes come first and have one length each, so no other split of the same bytes gives the same tag. */
 bool
-verified_make_tag(const struct verified *v, struct bytes user, struct bytes secret, uint64_t fingerprint, struct verified_tag *out)
+verified_make_tag(struct verified *v, struct bytes user, struct bytes secret, uint64_t fingerprint, struct verified_tag *out)
 {
-    uint8_t head[32 + sizeof fingerprint], inner[32], digest[32] = {0};
-    memcpy(head + 32, &fingerprint, sizeof fingerprint);
-    bool done = EVP_Digest(user.data, user.size, head, NULL, EVP_sha256(), NULL) == 1;
-    const uint8_t *text = secret.size > 0 ? secret.data : (const uint8_t *)""; /* NULL would ask for another mode */
-    done = done && HMAC(EVP_sha256(), v->key, sizeof v->key, head, sizeof head, inner, NULL) != NULL &&
-           HMAC(EVP_sha256(), inner, sizeof inner, text, secret.size, digest, NULL) != NULL;
-    memcpy(out->bytes, digest, sizeof out->bytes);
-    OPENSSL_cleanse(inner, sizeof inner);
-    OPENSSL_cleanse(digest, sizeof digest);
+    struct {
+        uint8_t key[VERIFIED_KEY_SIZE];
+        uint64_t fingerprint;
+        uint32_t user_size, secret_size;
+    } head = {.fingerprint = fingerprint, .user_size = user.size, .secret_size = secret.size};
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    memcpy(head.key, v->key, sizeof head.key);
+    bool done = EVP_DigestInit_ex(v->context, v->digest, NULL) && EVP_DigestUpdate(v->context, &head, sizeof head) &&
+                EVP_DigestUpdate(v->context, user.data, user.size) && EVP_DigestUpdate(v->context, secret.data, secret.size) &&
+                EVP_DigestFinal_ex(v->context, hash, NULL);
+    if (done) {
+        memcpy(out->bytes, hash, sizeof out->bytes);
+    }
+    OPENSSL_cleanse(&head, sizeof head);
+    OPENSSL_cleanse(hash, sizeof hash);
     return done;
 }
 

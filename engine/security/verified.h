@@ -1,7 +1,7 @@
 /*
  * verified: passwords that were found right lately, so that a fleet that reconnects is not hashed once more.
  *
- * Remembered is only a keyed hash (HMAC-SHA-256 with a random key of this process, 128 bits of it) of user, password and the fingerprint of the stored line: a
+ * Remembered is only a keyed hash (SHA-256 of a random key of this process and the rest, 128 bits of it) of user, password and the fingerprint of the stored line: a
  * changed line does not match any more, and without the key nothing can be tried against what is remembered. Wrong passwords are never remembered, so
  * guessing stays slow. Sets of four; the one not used for longest goes.
  *
@@ -29,7 +29,7 @@ uint32_t verified_entries(const struct verified *verified);
 uint64_t verified_bytes(const struct verified *verified);
 
 /* False: the library failed; then nothing is known and nothing is to be added. */
-bool verified_make_tag(const struct verified *verified, struct bytes user, struct bytes secret, uint64_t fingerprint, struct verified_tag *out);
+bool verified_make_tag(struct verified *verified, struct bytes user, struct bytes secret, uint64_t fingerprint, struct verified_tag *out);
 
 /* Whether it was added, and used since not longer than `limit_s` ago. `now_s`: any clock that never goes back. */
 bool verified_find(struct verified *verified, const struct verified_tag *tag, uint32_t now_s, uint32_t limit_s);

@@ -12,7 +12,7 @@
 static const uint8_t key[VERIFIED_KEY_SIZE] = {1, 2, 3};
 
 static struct verified_tag
-tag_of(const struct verified *v, const char *user, const char *secret, uint64_t fingerprint)
+tag_of(struct verified *v, const char *user, const char *secret, uint64_t fingerprint)
 {
     struct verified_tag tag;
     assert_true(verified_make_tag(v, bytes_of(user, (uint32_t)strlen(user)), bytes_of(secret, (uint32_t)strlen(secret)), fingerprint, &tag));
@@ -64,7 +64,7 @@ CLAIM(it_is_bounded_and_the_newest_stay)
 {
     struct verified *v = verified_open(64, key);
     assert_int_equal(verified_entries(v), 64);
-    assert_true(verified_bytes(v) < 64 * 24 + 100);
+    assert_true(verified_bytes(v) < 64 * 24 + 200);
     struct verified_tag tags[1000];
     unsigned found = 0;
     for (unsigned i = 0; i < 1000; i++) {
