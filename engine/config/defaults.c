@@ -78,7 +78,8 @@ config_settle_anonymous(const struct config *config, const struct config_listene
 bool
 config_has_way_in(const struct config *config, unsigned listener)
 {
-    return config->listeners[listener].allow_anonymous || config_security(config, listener)->password_file != NULL;
+    const struct config_listener *l = &config->listeners[listener];
+    return l->allow_anonymous || l->use_identity_as_username || l->use_subject_as_username || config_security(config, listener)->password_file != NULL;
 }
 
 void

@@ -372,6 +372,13 @@ check_listeners_differ(struct parser *parser)
     return true;
 }
 
+/* Clients show who they are below MQTT. A certificate that is not required is not looked at. */
+static bool
+has_names(const struct config_listener *listener)
+{
+    return listener->require_certificate || listener->psk_hint != NULL || listener->proxy_protocol == 2;
+}
+
 /* Such a broker would refuse everyone; better to say so at start. */
 static bool
 check_somebody_may_come(struct parser *parser, bool configured)
@@ -380,6 +387,10 @@ check_somebody_may_come(struct parser *parser, bool configured)
     for (unsigned i = 0; i < config->listener_count; i++) {
         struct config_listener *listener = &config->listeners[i];
         listener->allow_anonymous = config_settle_anonymous(config, listener, configured);
+        if (!has_names(listener) && (listener->use_identity_as_username || listener->use_subject_as_username || listener->clientid_is_certificate)) {
+            return parser_refuse(parser, "%s:%u: the listener on port %u asks for the names of certificates or pre-shared keys, and there are none: "
+                                 "'require_certificate true', 'psk_hint' and 'enable_proxy_protocol 2' bring them", listener->file, listener->line, listener->port);
+        }
         if (!config_has_way_in(config, i)) {
             return parser_refuse(parser, "%s:%u: the listener on port %u would keep everyone out: say 'allow_anonymous true', or name a 'password_file'",
                                  listener->file, listener->line, listener->port);

@@ -2,6 +2,7 @@
 
 #include "engine/job.h"
 #include "engine/security/exchange.h"
+#include "engine/security/identity.h"
 #include "engine/security/password_file.h"
 #include "engine/security/security.h"
 #include "engine/security/verified.h"
@@ -84,6 +85,10 @@ check_client_id(const struct shard *shard, const struct connection *c, const str
     bool same = user.size > 0 && bytes_equal(connect->client_id, user);
     if ((listener->clientid_is_username || listener->use_username_as_clientid) && !same) {
         return "a client identifier that is not its user name";
+    }
+    struct bytes name = listener->clientid_is_certificate ? identity_name(c) : bytes_of(NULL, 0);
+    if (listener->clientid_is_certificate && (name.size == 0 || !bytes_equal(connect->client_id, name))) {
+        return "a client identifier that is not its certificate's name";
     }
     return NULL;
 }
@@ -268,6 +273,17 @@ let_in_without_proof(struct shard *shard, struct connection *c, const struct con
     return login_accept(shard, c, connect, &like, answer);
 }
 
+/* The listener takes the user name from the certificate: whatever CONNECT says of user and password does not count. */
+static enum login_verdict
+let_in_by_identity(struct shard *shard, const struct connection *c, const struct connect *connect, struct login_answer *answer)
+{
+    if (properties_has(&connect->properties, PROPERTY_AUTHENTICATION_METHOD)) {
+        return refuse(answer, REASON_BAD_AUTHENTICATION_METHOD, "asked for enhanced authentication where the certificate decides");
+    }
+    struct principal like = {.way = PRINCIPAL_BY_IDENTITY, .user = identity_user(shard, c), .listener = c->listener};
+    return like.user.size > 0 ? login_accept(shard, c, connect, &like, answer) : refuse_password(shard, answer);
+}
+
 static enum login_verdict
 start_afresh(struct shard *shard, struct connection *c, const struct connect *connect, struct login_answer *answer)
 {
@@ -281,6 +297,9 @@ start_afresh(struct shard *shard, struct connection *c, const struct connect *co
 enum login_verdict
 login_start(struct shard *shard, struct connection *c, const struct frame *frame, const struct connect *connect, struct login_answer *answer)
 {
+    if (identity_is_asked_for(shard, c)) {
+        return let_in_by_identity(shard, c, connect, answer);
+    }
     if (properties_has(&connect->properties, PROPERTY_AUTHENTICATION_METHOD)) {
         return exchange_start(shard, c, frame, connect, answer);
     }
@@ -326,11 +345,11 @@ login_name_client(const struct shard *shard, const struct connection *c, struct 
     const char *prefix = shard->config->clientid_prefixes;
     const char *assigned = shard->config->auto_id_prefix;
     if (shard->broker->listeners[c->listener].use_username_as_clientid) {
-        if (connect->user_name.size == 0) {
+        connect->client_id = identity_is_asked_for(shard, c) ? identity_user(shard, c) : connect->user_name;
+        if (connect->client_id.size == 0) {
             *explain = "no user name, which would be its client identifier";
             return REASON_NOT_AUTHORIZED;
         }
-        connect->client_id = connect->user_name;
     }
     struct bytes id = connect->client_id.size > 0 ? connect->client_id : bytes_of(assigned, (uint32_t)strlen(assigned));
     if (prefix != NULL && !begins_with(id, prefix)) {
@@ -347,6 +366,10 @@ login_still_good(const struct shard *shard, const struct connection *c)
 {
     const struct security_listener *listener = &shard->security->listeners[c->listener];
     const struct principal *principal = session_get_extra(c->session)->principal;
+    bool by_identity = principal != NULL && principal->way == PRINCIPAL_BY_IDENTITY;
+    if (by_identity || identity_is_asked_for(shard, c)) {
+        return by_identity && identity_is_asked_for(shard, c);
+    }
     if (principal == NULL || principal->user.size == 0) {
         return listener->allow_anonymous;
     }

@@ -5,8 +5,8 @@
  *                             ├─► LOGIN_PENDING ──► a job ──► connection_answered ──► handle_connect once more ──► login_start gives the verdict
  *                             └─► LOGIN_TALKING ──► AUTH packets (exchange.h) ──► handle_connect once more ──► login_start gives the verdict
  *
- * The ways, in this order; the first that applies decides: enhanced authentication (the client asked for it), password file (a user name was sent and there is
- * a file), anonymous (none of these, and the listener allows it: then a user name is taken as it is, as Mosquitto does).
+ * The ways, in this order; the first that applies decides: certificate or pre-shared key (the listener takes the user name from it), enhanced authentication (the
+ * client asked for it), password file (a user name was sent and there is a file), anonymous (none of these, and the listener allows it: then a user name is taken as it is, as Mosquitto does).
  *
  * A password is hashed on a worker thread. Right ones are remembered for a while (verified.h), so that a fleet which reconnects is let in at once.
  *

@@ -17,6 +17,7 @@
 enum principal_way {
     PRINCIPAL_UNPROVED,    /* nothing: anonymous, or a user name that nobody asked to prove */
     PRINCIPAL_BY_PASSWORD, /* a password file; `credential` is the fingerprint of its line */
+    PRINCIPAL_BY_IDENTITY, /* a certificate or a pre-shared key */
 };
 
 struct principal {

@@ -484,7 +484,7 @@ rules_for_client_identifiers_are_read(void **state)
 {
     (void)state;
     struct config *config = accept("clientid_prefixes dev-\nallow_anonymous true\nlistener 1883\nuse_username_as_clientid true\n"
-                                   "listener 1884\nclientid_is_username true\nclientid_is_certificate 1\nlogin_cache_entries 0\nlogin_cache_seconds 7\n");
+                                   "listener 1884\nclientid_is_username true\nenable_proxy_protocol 2\nclientid_is_certificate 1\nlogin_cache_entries 0\nlogin_cache_seconds 7\n");
     assert_string_equal(config->clientid_prefixes, "dev-");
     assert_true(config->listeners[0].use_username_as_clientid);
     assert_false(config->listeners[0].clientid_is_username);
@@ -492,6 +492,24 @@ rules_for_client_identifiers_are_read(void **state)
     assert_true(config->listeners[1].clientid_is_certificate);
     assert_int_equal(config->login_cache_entries, 0);
     assert_int_equal(config->login_cache_s, 7);
+    config_free(&config);
+}
+
+/* A name that no client can show would keep everyone out, or be another rule than it seems. */
+static void
+names_of_certificates_need_certificates(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"use_identity_as_username true", "use_subject_as_username true", "clientid_is_certificate true"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "allow_anonymous true\nlistener 1883\n%s\n", names[i]);
+        refuse(text, "asks for the names of certificates or pre-shared keys");
+        snprintf(text, sizeof text, "listener 1883\nenable_proxy_protocol 1\nallow_anonymous true\n%s\n", names[i]);
+        refuse(text, "enable_proxy_protocol 2");
+    }
+    struct config *config = accept("listener 1883\nenable_proxy_protocol 2\nuse_identity_as_username true\n"); /* and nobody else comes in */
+    assert_false(config->listeners[0].allow_anonymous);
     config_free(&config);
 }
 
@@ -1087,6 +1105,7 @@ main(void)
         cmocka_unit_test(a_password_file_is_a_way_in),
         cmocka_unit_test(per_listener_settings_keeps_listeners_apart),
         cmocka_unit_test(rules_for_client_identifiers_are_read),
+        cmocka_unit_test(names_of_certificates_need_certificates),
         cmocka_unit_test(listener_allow_anonymous_speaks_for_its_listener),
         cmocka_unit_test(options_of_tls_belong_to_their_listener),
         cmocka_unit_test(options_of_tls_that_do_not_fit_together_are_refused),
