@@ -66,6 +66,7 @@ struct config_security {
     uint8_t allow_anonymous; /* enum config_answer; struct config_listener says what follows from it */
     char *password_file;
     char *acl_file;          /* who may read and write which topics; NULL: everybody everything */
+    char *psk_file;          /* for listeners with a psk_hint */
 };
 
 enum config_forwarded { /* websockets_forwarded_header: which field names the client, when a trusted proxy sends it */
@@ -132,9 +133,6 @@ struct config_listener {
 struct config {
     struct config_listener listeners[CONFIG_LISTENERS_MAX];
     unsigned listener_count;
-
-    /* TLS (R) */
-    char *psk_file;                     /* NULL: none */
 
     /* The machine */
     unsigned shards;                    /* option `shards`; 0: one per usable core */

@@ -56,7 +56,9 @@ config_security_copy(struct config_security *out, const struct config_security *
     *out = *like;
     out->password_file = like->password_file != NULL ? strdup(like->password_file) : NULL;
     out->acl_file = like->acl_file != NULL ? strdup(like->acl_file) : NULL;
-    return (out->password_file == NULL) == (like->password_file == NULL) && (out->acl_file == NULL) == (like->acl_file == NULL);
+    out->psk_file = like->psk_file != NULL ? strdup(like->psk_file) : NULL;
+    return (out->password_file == NULL) == (like->password_file == NULL) && (out->acl_file == NULL) == (like->acl_file == NULL) &&
+           (out->psk_file == NULL) == (like->psk_file == NULL);
 }
 
 void
@@ -64,6 +66,7 @@ config_security_fini(struct config_security *security)
 {
     free(security->password_file);
     free(security->acl_file);
+    free(security->psk_file);
     *security = (struct config_security){0};
 }
 
@@ -185,7 +188,6 @@ config_free(struct config **configp)
     for (unsigned i = 0; i < config->warning_count; i++) {
         free(config->warnings[i]);
     }
-    free(config->psk_file);
     free(config->user);
     free(config->pid_file);
     free(config->auto_id_prefix);
@@ -236,14 +238,15 @@ check_listener(const struct config *config, unsigned i)
 }
 
 static void
-check_listener_tls(const struct config *config, const struct config_listener *listener)
+check_listener_tls(const struct config *config, unsigned i)
 {
+    const struct config_listener *listener = &config->listeners[i];
     bool tls = listener->certificate_count > 0 || listener->psk_hint != NULL;
     assert(TIDEWIRE_TLS || !tls);
     assert(tls || (listener->cafile == NULL && listener->capath == NULL && listener->crlfile == NULL && !listener->require_certificate));
-    assert(listener->psk_hint == NULL || config->psk_file != NULL);
-    for (unsigned i = 0; i < listener->certificate_count; i++) {
-        assert(listener->certificates[i].certfile != NULL && listener->certificates[i].keyfile != NULL);
+    assert(listener->psk_hint == NULL || config_security(config, i)->psk_file != NULL);
+    for (unsigned j = 0; j < listener->certificate_count; j++) {
+        assert(listener->certificates[j].certfile != NULL && listener->certificates[j].keyfile != NULL);
     }
 }
 
@@ -271,7 +274,7 @@ config_check(const struct config *config)
     assert(config->listener_count >= 1 && config->listener_count <= CONFIG_LISTENERS_MAX); /* C1 */
     for (unsigned i = 0; i < config->listener_count; i++) {
         check_listener(config, i);
-        check_listener_tls(config, &config->listeners[i]); /* C6 */
+        check_listener_tls(config, i); /* C6 */
     }
     for (unsigned i = 0; i < config->listener_count; i++) {
         assert(config->listeners[i].gone || config_has_way_in(config, i)); /* C2 */

@@ -145,7 +145,7 @@ static const struct option rows[] = {
     {"port", OPTION_SPECIAL, 0, .read = special_read_port},
     {"protocol", OPTION_SPECIAL, OPTION_OF_LISTENER, LISTENER_FIELD(websockets), .read = special_read_protocol},
     {"proxy_protocol_v2_require_tls", OPTION_BOOL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(proxy_requires_tls)},
-    {"psk_file", OPTION_STRING, OPTION_RELOADS, FIELD(psk_file)},
+    {"psk_file", OPTION_STRING, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(psk_file)},
     {"psk_hint", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_RELOADS, .read = special_read_psk_hint},
     {"queue_qos0_messages", OPTION_BOOL, OPTION_RELOADS, FIELD(queue_qos0_messages)},
     {"receive_maximum", OPTION_NUMBER, OPTION_RELOADS, FIELD(receive_maximum), .min = 1, .max = 65535},

@@ -97,8 +97,9 @@ some_tls_option(const struct config_listener *listener)
 
 /* What would leave the operator with less than was asked for. */
 static bool
-check_listener_tls(struct parser *parser, const struct config_listener *listener)
+check_listener_tls(struct parser *parser, unsigned number)
 {
+    const struct config_listener *listener = &parser->config->listeners[number];
     const char *option = some_tls_option(listener);
     const char *wrong = NULL;
     if (option != NULL && !TIDEWIRE_TLS) {
@@ -112,7 +113,7 @@ check_listener_tls(struct parser *parser, const struct config_listener *listener
         const struct config_certificate *pair = &listener->certificates[i];
         wrong = pair->keyfile == NULL ? "a 'certfile' has no 'keyfile'" : pair->certfile == NULL ? "a 'keyfile' has no 'certfile'" : wrong;
     }
-    if (listener->psk_hint != NULL && parser->config->psk_file == NULL) {
+    if (listener->psk_hint != NULL && config_security(parser->config, number)->psk_file == NULL) {
         wrong = "'psk_hint' needs a 'psk_file'";
     } else if (listener->require_certificate && listener->certificate_count == 0) {
         wrong = "'require_certificate' needs a certificate of the listener's own: 'certfile' and 'keyfile'";
@@ -127,16 +128,14 @@ check_listener_tls(struct parser *parser, const struct config_listener *listener
 bool
 tls_options_check(struct parser *parser)
 {
-    const struct config *config = parser->config;
-    bool psk = false;
+    struct config *config = parser->config;
     for (unsigned i = 0; i < config->listener_count; i++) {
-        if (!check_listener_tls(parser, &config->listeners[i])) {
+        if (!check_listener_tls(parser, i)) {
             return false;
         }
-        psk = psk || config->listeners[i].psk_hint != NULL;
-    }
-    if (config->psk_file != NULL && !psk) {
-        config_warn(parser->config, "psk_file does nothing: no listener has a psk_hint");
+        if (config_security(config, i)->psk_file != NULL && config->listeners[i].psk_hint == NULL && config->per_listener_settings) {
+            config_warn(config, "%s:%u: psk_file does nothing without a psk_hint", config->listeners[i].file, config->listeners[i].line);
+        }
     }
     return true;
 }

@@ -85,7 +85,7 @@ read_tls(struct security *security, const struct config *config, unsigned i, con
     struct tls_context *old = before != NULL ? before->listeners[i].tls : NULL;
     bool wanted = tls_context_wanted(listener);
     if (wanted && (before == NULL || old != NULL)) {
-        *context = tls_context_read(listener, config->psk_file, security->tickets, error, error_size);
+        *context = tls_context_read(listener, config_security(config, i)->psk_file, security->tickets, error, error_size);
         return *context != NULL;
     }
     *context = old != NULL ? tls_context_ref(old) : NULL;

@@ -540,7 +540,7 @@ options_of_tls_belong_to_their_listener(void **state)
     assert_string_equal(a->ciphers, "A");
     assert_string_equal(a->ciphers_tls13, "B");
     assert_string_equal(a->dhparamfile, "/k/dh");
-    assert_string_equal(config->psk_file, "/k/psk");
+    assert_string_equal(config->security.psk_file, "/k/psk");
     assert_string_equal(b->psk_hint, "hint");
     assert_true(b->use_identity_as_username);
     assert_int_equal(b->tls_version_min, 12);
@@ -578,8 +578,8 @@ options_of_tls_that_do_not_fit_together_are_refused(void **state)
         strcat(text, "certfile a\nkeyfile a\n");
     }
     refuse(text, "more than 8 certificates");
-    struct config *config = accept("psk_file a\n");
-    assert_true(warns(config, "psk_file does nothing"));
+    struct config *config = accept("per_listener_settings true\nlistener 1883\nallow_anonymous true\npsk_file a\n");
+    assert_true(warns(config, "test.conf:2: psk_file does nothing"));
     config_free(&config);
 }
 #else

@@ -85,7 +85,7 @@ try_context(const char *format, char *error, size_t error_size)
     if (config == NULL) {
         return NULL;
     }
-    struct tls_context *context = tls_context_read(&config->listeners[0], config->psk_file, tickets, error, error_size);
+    struct tls_context *context = tls_context_read(&config->listeners[0], config_security(config, 0)->psk_file, tickets, error, error_size);
     config_free(&config);
     return context;
 }
