@@ -13,7 +13,6 @@
 #include <string>
 
 extern "C" {
-#include "engine/config/config.h"
 #include "engine/tls/tickets.h"
 #include "test/support/pki.h"
 #include "test/support/tls_pair.h"
@@ -54,11 +53,8 @@ struct place {
         std::string text = "listener 8883\nallow_anonymous true\ncertfile " + std::string(pki_path(pki, (name + ".pem").c_str())) + "\nkeyfile " +
                            pki_path(pki, (name + ".key").c_str()) + "\n";
         char error[512];
-        struct config *config = config_parse_text(text.data(), text.size(), "bench", false, error, sizeof error);
-        micro_require(config != nullptr, error);
-        struct tls_context *context = tls_context_read(&config->listeners[0], nullptr, tickets, error, sizeof error);
+        struct tls_context *context = tls_pair_context(text.data(), text.size(), tickets, error, sizeof error);
         micro_require(context != nullptr, error);
-        config_free(&config);
         return context;
     }
 };

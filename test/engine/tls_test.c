@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 
-#include "engine/config/config.h"
 #include "engine/tls/tickets.h"
 #include "test/support/pki.h"
 #include "test/support/tls_pair.h"
@@ -81,13 +80,7 @@ try_context(const char *format, char *error, size_t error_size)
             text[used++] = *at;
         }
     }
-    struct config *config = config_parse_text(text, used, "test.conf", false, error, error_size);
-    if (config == NULL) {
-        return NULL;
-    }
-    struct tls_context *context = tls_context_read(&config->listeners[0], config_security(config, 0)->psk_file, tickets, error, error_size);
-    config_free(&config);
-    return context;
+    return tls_pair_context(text, used, tickets, error, error_size);
 }
 
 static struct tls_context *

@@ -1,5 +1,7 @@
 #include "test/support/tls_pair.h"
 
+#include "engine/config/config.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -17,6 +19,18 @@ struct tls_sink
 tls_pair_sink(struct tls_pair *pair)
 {
     return (struct tls_sink){.put = give_client, .context = pair};
+}
+
+struct tls_context *
+tls_pair_context(const char *text, size_t size, struct tls_tickets *tickets, char *error, size_t error_size)
+{
+    struct config *config = config_parse_text(text, size, "test.conf", false, error, error_size);
+    if (config == NULL) {
+        return NULL;
+    }
+    struct tls_context *context = tls_context_read(&config->listeners[0], config_security(config, 0)->psk_file, tickets, error, error_size);
+    config_free(&config);
+    return context;
 }
 
 void

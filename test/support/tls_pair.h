@@ -17,6 +17,9 @@ struct tls_pair {
     uint32_t piece; /* bytes that the client's output reaches the server in; 0: all at once */
 };
 
+/* The context of the first listener of a configuration text. NULL, and a line in `error`. */
+struct tls_context *tls_pair_context(const char *text, size_t size, struct tls_tickets *tickets, char *error, size_t error_size);
+
 void tls_pair_open(struct tls_pair *pair, struct tls_context *context, const struct tls_client_options *options);
 void tls_pair_close(struct tls_pair *pair);
 
