@@ -2,6 +2,7 @@
 import mqtt from 'mqtt'
 
 export const port = Number(process.argv[2])
+export const protocol = process.argv[3] || 'mqtt'
 export const WAIT_MS = 8000 * Number(process.env.TIDEWIRE_E2E_PATIENCE || 1)
 const clients = []
 let names = 0
@@ -25,7 +26,7 @@ export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 export async function connect(version, options = {}) {
   const client = mqtt.connect({
-    host: '127.0.0.1', port, protocol: 'mqtt', protocolVersion: version, protocolId: version === 3 ? 'MQIsdp' : 'MQTT', reconnectPeriod: 0,
+    host: '127.0.0.1', port, protocol, path: '/mqtt', protocolVersion: version, protocolId: version === 3 ? 'MQIsdp' : 'MQTT', reconnectPeriod: 0,
     clientId: `js${process.pid}n${++names}`, ...options
   })
   clients.push(client)
