@@ -29,6 +29,7 @@
 #include "bench/load/failure.h"
 #include "bench/load/histogram.h"
 #include "bench/load/mail.h"
+#include "bench/load/secure.h"
 
 #define BOARD_CACHE_LINE 64
 
@@ -51,6 +52,8 @@ enum board_count {
     COUNT_FAILURES,    /* noted, which includes stalls of connections that are up */
     COUNT_FINISHED,    /* subscribers that have all they were to get */
     COUNT_FINISHED_AT, /* when the last of them did, ns; of a sum over workers this means nothing */
+    COUNT_SECURED,     /* TLS handshakes in full */
+    COUNT_RESUMED,     /* and those that resumed a session */
     COUNT_LOST,        /* with ORDER_TALLY */
     COUNT_PASSED,      /* with ORDER_TALLY: messages that streams have seen or given up */
     COUNTS,
@@ -117,6 +120,7 @@ struct desk {
     struct histogram connecting; /* from opening a connection (or when that was due) to CONNACK */
     struct histogram fetching;   /* from asking to the last message, of each subscriber that was to get a known number */
     struct failure_log failures;
+    char secured[SECURE_DESCRIPTION_ROOM]; /* what the first TLS handshake agreed on; empty without one */
 };
 
 struct publisher;

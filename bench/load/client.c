@@ -114,16 +114,35 @@ set_sending(struct client *c, bool sending)
     }
 }
 
+/* What goes to the socket: what has gathered, or what the tunnel makes of it. NULL if that failed. */
+static struct pile *
+prepare_output(struct client *c)
+{
+    if (c->tunnel == NULL) {
+        return &c->filling;
+    }
+    if (c->filling.used > 0 && !tunnel_send(c->tunnel, bytes_of(c->filling.bytes, c->filling.used))) {
+        client_fail(c, c->tunnel->failure, c->tunnel->detail);
+        return NULL;
+    }
+    c->filling.used = 0;
+    return &c->tunnel->wire;
+}
+
 void
 client_flush(struct client *c)
 {
-    if (c->sending || c->filling.used == 0 || c->state == CLIENT_CLOSED) {
+    if (c->sending || c->state == CLIENT_CLOSED) {
+        return;
+    }
+    struct pile *output = prepare_output(c);
+    if (output == NULL || output->used == 0) {
         return;
     }
     struct pile empty = c->flying;
     empty.used = 0;
-    c->flying = c->filling;
-    c->filling = empty;
+    c->flying = *output;
+    *output = empty;
     set_sending(c, true);
     loop_send(c->shared->loop, c->file, c->flying.bytes, c->flying.used, c->tag);
 }
@@ -138,10 +157,14 @@ client_push(struct client *c)
         client_flush(c);
         return;
     }
+    struct pile *output = prepare_output(c);
+    if (output == NULL) {
+        return;
+    }
     /* A system call per segment, not a submission: several submissions for one socket could overtake each other when it is full. */
-    ssize_t sent = send(c->file.number, c->filling.bytes, c->filling.used, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent == (ssize_t)c->filling.used) {
-        c->filling.used = 0;
+    ssize_t sent = send(c->file.number, output->bytes, output->used, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent == (ssize_t)output->used) {
+        output->used = 0;
         return;
     }
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
@@ -149,8 +172,8 @@ client_push(struct client *c)
         return;
     }
     if (sent > 0) {
-        c->filling.used -= (uint32_t)sent;
-        memmove(c->filling.bytes, c->filling.bytes + sent, c->filling.used);
+        output->used -= (uint32_t)sent;
+        memmove(output->bytes, output->bytes + sent, output->used);
     }
     client_flush(c);
 }
@@ -183,6 +206,7 @@ client_close(struct client *c)
         loop_drop(c->shared->loop, c->file, c->tag);
     }
     c->state = CLIENT_CLOSED;
+    tunnel_close(&c->tunnel);
     pile_fini(&c->filling);
     pile_fini(&c->partial);
     inflight_fini(&c->inflight);
@@ -197,6 +221,7 @@ client_free(struct client *c)
     if (c->state != CLIENT_NEW && c->state != CLIENT_CLOSED && !c->file.direct) {
         close(c->file.number);
     }
+    tunnel_close(&c->tunnel);
     pile_fini(&c->filling);
     pile_fini(&c->flying);
     pile_fini(&c->partial);
@@ -264,6 +289,34 @@ handle_bytes(struct client *c, struct bytes input)
 }
 
 static void
+greet(struct client *c)
+{
+    c->state = CLIENT_GREETING;
+    c->shared->protocol->greet(c);
+}
+
+/* What a tunnel says before it ends or fails still counts. */
+static void
+handle_tunnelled(struct client *c, struct bytes input)
+{
+    struct bytes mqtt;
+    bool good = tunnel_receive(c->tunnel, input, &mqtt);
+    enum failure_kind failure = c->tunnel->failure;
+    int detail = c->tunnel->detail;
+
+    if (good && c->state == CLIENT_TUNNELLING && c->tunnel->open) {
+        greet(c);
+    }
+    client_touch(c); /* the tunnel may have something to say of its own */
+    if (mqtt.size > 0) {
+        handle_bytes(c, mqtt);
+    }
+    if (!good) {
+        client_fail(c, failure, detail);
+    }
+}
+
+static void
 arm_recv(struct client *c)
 {
     c->receiving = true;
@@ -273,7 +326,9 @@ arm_recv(struct client *c)
 static void
 handle_received(struct client *c, const struct loop_event *e)
 {
-    if (e->result > 0) {
+    if (e->result > 0 && c->tunnel != NULL) {
+        handle_tunnelled(c, bytes_of(e->data, (uint32_t)e->result));
+    } else if (e->result > 0) {
         handle_bytes(c, bytes_of(e->data, (uint32_t)e->result));
     } else if (e->result == 0) {
         client_fail(c, FAILURE_CLOSED, 0);
@@ -307,9 +362,18 @@ handle_connected(struct client *c, const struct loop_event *e)
         client_fail(c, FAILURE_CONNECT, -e->result);
         return;
     }
-    c->state = CLIENT_GREETING;
     arm_recv(c);
-    c->shared->protocol->greet(c);
+    if (c->shared->tunnels == NULL) {
+        greet(c);
+        return;
+    }
+    c->state = CLIENT_TUNNELLING;
+    c->tunnel = tunnel_open(c->shared->tunnels);
+    if (c->tunnel == NULL) {
+        client_fail(c, FAILURE_CONNECT, ENOMEM);
+        return;
+    }
+    client_touch(c);
 }
 
 void

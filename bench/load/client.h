@@ -1,9 +1,11 @@
 /*
  * client: one connection to the broker, from socket() to the end.
  *
- *            client_open       TCP is there        CONNACK             SUBACK
- *   NEW ──────────────► CONNECTING ──► GREETING ──► (SUBSCRIBING) ──► READY ──► LEAVING ──► CLOSED
- *                            └────────────┴──────── client_fail ────────┴──────────────────────▲
+ *            client_open        TCP is there             CONNACK             SUBACK
+ *   NEW ──────────────► CONNECTING ──► (TUNNELLING) ──► GREETING ──► (SUBSCRIBING) ──► READY ──► LEAVING ──► CLOSED
+ *                            └───────────────┴────────────┴──────── client_fail ────────┴──────────────────────▲
+ *
+ * TUNNELLING is where TLS or WebSocket come first (tunnel.h).
  *
  * What is said goes through a `struct client_protocol`: MQTT (mqtt.h), or bare messages (raw.h) to measure the floor with
  * the same load. The owner hears about everything else through `struct client_events`.
@@ -29,6 +31,7 @@
 #include "bench/load/options.h"
 #include "bench/load/pile.h"
 #include "bench/load/scenario.h"
+#include "bench/load/tunnel.h"
 #include "codec/bytes.h"
 
 enum client_role {
@@ -40,6 +43,7 @@ enum client_role {
 enum client_state {
     CLIENT_NEW,
     CLIENT_CONNECTING,
+    CLIENT_TUNNELLING,
     CLIENT_GREETING,
     CLIENT_SUBSCRIBING,
     CLIENT_READY,
@@ -76,6 +80,7 @@ struct client_shared {
     const struct client_protocol *protocol;
     const struct client_events *events;
     void *owner;
+    struct tunnel_shared *tunnels; /* NULL: MQTT lies in the segments as it is */
     struct sockaddr_in to;
     enum order_session session; /* of the connections that are opened now */
     bool plain_publishers;      /* their descriptors fit into the process's limit */
@@ -97,6 +102,7 @@ struct client {
     struct loop_file file;
     uint64_t since_ns;   /* when it was (or should have been) opened; later, when it asked for what it fetches */
     uint64_t got;        /* messages, where each subscriber is to get a known number */
+    struct tunnel *tunnel;       /* NULL as above, and where nothing is connected */
     struct pile filling, flying; /* C1 */
     struct pile partial;         /* the beginning of a packet whose rest has not come */
     struct inflight inflight;    /* publishers with QoS 1 or 2 */

@@ -63,7 +63,8 @@ start_threads(struct crew *c, uint32_t first)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (uint32_t i = 0; i < count; i++) {
-        c->places[i] = (struct worker_place){.options = c->options, .board = c->board, .number = first + i, .plain_publishers = plain};
+        c->places[i] = (struct worker_place){
+            .options = c->options, .board = c->board, .secure = c->secure, .number = first + i, .plain_publishers = plain};
         int error = pthread_create(&c->threads[i], NULL, worker_run, &c->places[i]);
         if (error != 0) {
             fprintf(stderr, "tidewire-bench: thread %u: %s\n", first + i, strerror(error));
@@ -136,9 +137,9 @@ all_up(const struct crew *c)
 }
 
 bool
-crew_start(struct crew *c, const struct options *o, struct board *b)
+crew_start(struct crew *c, const struct options *o, struct board *b, struct secure_context *secure)
 {
-    *c = (struct crew){.options = o, .board = b};
+    *c = (struct crew){.options = o, .board = b, .secure = secure};
     c->child_cpu_ns = calloc(o->processes, sizeof *c->child_cpu_ns);
     c->wait_ns = calloc(b->worker_count, sizeof *c->wait_ns);
     if (c->child_cpu_ns == NULL || c->wait_ns == NULL) {

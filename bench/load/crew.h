@@ -18,10 +18,12 @@
 
 #include "bench/load/board.h"
 #include "bench/load/options.h"
+#include "bench/load/secure.h"
 
 struct crew {
     const struct options *options;
     struct board *board;
+    struct secure_context *secure;
     struct worker_place *places; /* of this process's threads */
     pthread_t *threads;
     uint32_t thread_count;
@@ -30,8 +32,8 @@ struct crew {
     uint64_t *child_cpu_ns, *wait_ns; /* by child and by worker, when they were last read: what has ended keeps its part */
 };
 
-/* Starts everybody and waits until all have their rings. False if that failed, with the reason on standard error. */
-bool crew_start(struct crew *c, const struct options *o, struct board *b) __attribute__((warn_unused_result));
+/* Starts everybody, with a TLS context to borrow (NULL without --tls), and waits until all have their rings. False if that failed, with the reason on standard error. */
+bool crew_start(struct crew *c, const struct options *o, struct board *b, struct secure_context *secure) __attribute__((warn_unused_result));
 
 /* False, with the reason on standard error, if a worker has ended without being told to. */
 bool crew_is_whole(struct crew *c);

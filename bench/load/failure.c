@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bench/load/secure.h"
 #include "codec/reason.h"
 
 enum detail_kind {
@@ -9,6 +10,9 @@ enum detail_kind {
     DETAIL_ERRNO,
     DETAIL_REASON,
     DETAIL_PACKET,
+    DETAIL_TLS,
+    DETAIL_CERTIFICATE,
+    DETAIL_STATUS,
 };
 
 static const struct {
@@ -27,6 +31,11 @@ static const struct {
     [FAILURE_MALFORMED] = {"malformed", "given bytes that are no MQTT", DETAIL_REASON},
     [FAILURE_UNEXPECTED] = {"unexpected", "given a packet that nothing asked for", DETAIL_PACKET},
     [FAILURE_ACK_REFUSED] = {"ack_refused", "had a message refused", DETAIL_REASON},
+    [FAILURE_TLS] = {"tls", "failed in TLS", DETAIL_TLS},
+    [FAILURE_CERTIFICATE] = {"certificate", "did not trust the broker's certificate", DETAIL_CERTIFICATE},
+    [FAILURE_NOT_RESUMED] = {"not_resumed", "needed a full handshake: the broker did not resume the session", DETAIL_NONE},
+    [FAILURE_UPGRADE] = {"upgrade", "not upgraded to WebSocket", DETAIL_STATUS},
+    [FAILURE_FRAME] = {"frame", "given a WebSocket frame that is wrong", DETAIL_NONE},
     [FAILURE_SESSION] = {"session", "came back and found its session gone", DETAIL_NONE},
     [FAILURE_STALLED] = {"stalled", "had messages outstanding when the broker stalled", DETAIL_NONE},
     [FAILURE_UNSENT] = {"unsent", "left with bytes that the broker had not taken", DETAIL_NONE},
@@ -73,6 +82,17 @@ failure_name(enum failure_kind kind)
     return kinds[kind].name;
 }
 
+static const char *
+describe_status(int status)
+{
+    static char text[32];
+    if (status == 101) {
+        return "HTTP status 101, but not what was asked for";
+    }
+    snprintf(text, sizeof text, status == 0 ? "no HTTP" : "HTTP status %d", status);
+    return text;
+}
+
 const char *
 failure_describe_detail(enum failure_kind kind, int detail)
 {
@@ -83,6 +103,9 @@ failure_describe_detail(enum failure_kind kind, int detail)
     case DETAIL_ERRNO: return strerror(detail);
     case DETAIL_REASON: return reason_name((uint8_t)detail);
     case DETAIL_PACKET: return packets[detail & 15];
+    case DETAIL_TLS: return secure_describe_error(detail);
+    case DETAIL_CERTIFICATE: return secure_describe_certificate(detail);
+    case DETAIL_STATUS: return describe_status(detail);
     case DETAIL_NONE: break;
     }
     return "";

@@ -24,6 +24,11 @@ enum failure_kind {
     FAILURE_MALFORMED,    /* bytes that are no MQTT: detail is a reason code */
     FAILURE_UNEXPECTED,   /* a packet that nothing asked for: detail is its type */
     FAILURE_ACK_REFUSED,  /* PUBACK or PUBREC with an error: detail is a reason code */
+    FAILURE_TLS,          /* the handshake or a record was not accepted by one side: detail is OpenSSL's error */
+    FAILURE_CERTIFICATE,  /* of the broker, not trusted: detail is OpenSSL's verification error */
+    FAILURE_NOT_RESUMED,  /* a full handshake where --resume wanted none */
+    FAILURE_UPGRADE,      /* no WebSocket: detail is the HTTP status */
+    FAILURE_FRAME,        /* a WebSocket frame that a server may not send */
     FAILURE_SESSION,      /* a session that should have been there was not */
     FAILURE_STALLED,      /* messages outstanding and nothing delivered for too long */
     FAILURE_UNSENT,       /* at the end the broker had not taken all that was sent */

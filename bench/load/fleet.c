@@ -148,11 +148,12 @@ init_client(struct fleet *f, uint32_t tag)
 }
 
 bool
-fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traffic *t, bool plain_publishers)
+fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traffic *t, struct secure_context *secure, bool plain_publishers)
 {
     const struct board *b = t->board;
 
     *f = (struct fleet){.traffic = t, .count = fleet_count_clients(o, b, t->worker)};
+    tunnel_shared_init(&f->tunnels, o, secure, t->desk);
     f->shared = (struct client_shared){
         .loop = l,
         .options = o,
@@ -160,6 +161,7 @@ fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traf
         .protocol = o->raw ? &raw_protocol : &mqtt_protocol,
         .events = &events,
         .owner = f,
+        .tunnels = tunnel_is_wanted(o) ? &f->tunnels : NULL,
         .to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port), .sin_addr.s_addr = htonl(o->address)},
         .plain_publishers = plain_publishers,
     };
@@ -183,6 +185,7 @@ fleet_fini(struct fleet *f)
     for (uint32_t i = 0; f->clients != NULL && i < f->count; i++) {
         client_free(&f->clients[i]);
     }
+    tunnel_shared_fini(&f->tunnels);
     free(f->clients);
     free(f->touched);
     *f = (struct fleet){0};
@@ -244,7 +247,7 @@ fleet_open_more(struct fleet *f, uint64_t now_ns)
         if (!is_in(c, f->order.groups)) {
             continue;
         }
-        if (f->opening >= most || !client_is_at_rest(c)) {
+        if (f->opening >= most || !client_is_at_rest(c) || !tunnel_shared_may_open(&f->tunnels, f->opening)) {
             return UINT64_MAX;
         }
         uint64_t due_ns = connect_due(f);
@@ -333,7 +336,7 @@ fail_unanswered(struct fleet *f, uint64_t now_ns)
 
     for (uint32_t i = 0; i < f->count; i++) {
         struct client *c = &f->clients[i];
-        bool waits = c->state == CLIENT_CONNECTING || c->state == CLIENT_GREETING || c->state == CLIENT_SUBSCRIBING;
+        bool waits = c->state == CLIENT_CONNECTING || c->state == CLIENT_TUNNELLING || c->state == CLIENT_GREETING || c->state == CLIENT_SUBSCRIBING;
         if (waits && now_ns > c->since_ns + f->shared.options->stall_ns) {
             client_fail(c, FAILURE_NO_ANSWER, 0);
             found = true;
@@ -411,7 +414,7 @@ fleet_fail_leaving(struct fleet *f)
 {
     for (uint32_t i = 0; i < f->count; i++) {
         struct client *c = &f->clients[i];
-        if (c->state == CLIENT_LEAVING && (c->sending || c->filling.used > 0)) {
+        if (c->state == CLIENT_LEAVING && (c->sending || c->filling.used > 0 || (c->tunnel != NULL && c->tunnel->wire.used > 0))) {
             note_failure(f, c, FAILURE_UNSENT, 0);
         }
     }

@@ -29,6 +29,7 @@ struct fleet_opening {
 
 struct fleet {
     struct client_shared shared;
+    struct tunnel_shared tunnels;
     struct traffic *traffic;
     struct client *clients;
     uint32_t count;
@@ -45,8 +46,8 @@ struct fleet {
 uint32_t fleet_count_clients(const struct options *o, const struct board *b, uint32_t worker);
 uint32_t fleet_count_publishers(const struct options *o, const struct board *b, uint32_t worker);
 
-/* False without memory. Borrows loop, options and traffic. */
-bool fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traffic *t, bool plain_publishers) __attribute__((warn_unused_result));
+/* False without memory. Borrows loop, options, traffic and the TLS context (NULL without --tls). */
+bool fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traffic *t, struct secure_context *secure, bool plain_publishers) __attribute__((warn_unused_result));
 void fleet_fini(struct fleet *f); /* after loop_close(): the kernel may hold buffers before */
 
 /* Begins with an order to connect. */

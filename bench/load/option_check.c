@@ -189,6 +189,60 @@ check_login(struct option_parse *p)
 }
 
 static bool
+is_key(const char *hex)
+{
+    size_t size = strlen(hex);
+    return size > 0 && size % 2 == 0 && size <= 2 * OPTIONS_PSK_MAX && strspn(hex, "0123456789abcdefABCDEF") == size;
+}
+
+static bool
+check_tls_parts(struct option_parse *p)
+{
+    const struct options *o = p->out;
+
+    if ((o->cert == NULL) != (o->key == NULL)) {
+        return option_refuse(p, "--cert and --key: one is nothing without the other");
+    }
+    if ((o->psk == NULL) != (o->psk_identity == NULL)) {
+        return option_refuse(p, "--psk and --psk-identity: one is nothing without the other");
+    }
+    if (o->psk != NULL && !is_key(o->psk)) {
+        return option_refuse(p, "--psk: pairs of hexadecimal digits, at most %u", OPTIONS_PSK_MAX);
+    }
+    if (o->psk != NULL && (o->cafile != NULL || o->cert != NULL || o->insecure)) {
+        return option_refuse(p, "--psk makes no sense with --cafile, --cert or --insecure: there are no certificates");
+    }
+    if (o->insecure && o->cafile != NULL) {
+        return option_refuse(p, "--insecure makes no sense with --cafile: it looks at no certificate");
+    }
+    if (o->tls_version != NULL && strcmp(o->tls_version, "1.2") != 0 && strcmp(o->tls_version, "1.3") != 0) {
+        return option_refuse(p, "--tls-version '%s': must be 1.2 or 1.3", o->tls_version);
+    }
+    return true;
+}
+
+static bool
+check_tunnel(struct option_parse *p)
+{
+    static const char *const of_tls[] = {
+        "--cafile", "--insecure", "--cert", "--key", "--psk", "--psk-identity", "--tls-version", "--server-name", "--resume"};
+    const struct options *o = p->out;
+
+    for (size_t i = 0; !o->tls && i < sizeof of_tls / sizeof of_tls[0]; i++) {
+        if (option_is_given(p, of_tls[i])) {
+            return option_refuse(p, "%s makes no sense without --tls", of_tls[i]);
+        }
+    }
+    if (option_is_given(p, "--path") && !o->websocket) {
+        return option_refuse(p, "--path makes no sense without --websocket");
+    }
+    if (o->path[0] != '/' || strpbrk(o->path, " \r\n") != NULL) {
+        return option_refuse(p, "--path '%s': begins with / and has no blanks", o->path);
+    }
+    return check_tls_parts(p);
+}
+
+static bool
 check_where(struct option_parse *p)
 {
     const struct options *o = p->out;
@@ -273,6 +327,6 @@ check_counts(struct option_parse *p)
 bool
 option_check(struct option_parse *p)
 {
-    return check_rows(p) && check_times(p) && check_where(p) && check_names(p) && check_login(p) && check_rate(p) && check_counts(p) &&
+    return check_rows(p) && check_times(p) && check_where(p) && check_tunnel(p) && check_names(p) && check_login(p) && check_rate(p) && check_counts(p) &&
         check_window(p);
 }

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -192,10 +193,33 @@ parse_scenario(struct option_parse *p, const char *word)
     return true;
 }
 
+/* A name stands for its first IPv4 address, and for itself where certificates are asked about it. */
+static bool
+find_address(struct option_parse *p)
+{
+    struct options *o = p->out;
+    struct in_addr address;
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
+
+    if (inet_pton(AF_INET, o->host, &address) == 1) {
+        o->address = ntohl(address.s_addr);
+        return true;
+    }
+    int error = getaddrinfo(o->host, NULL, &hints, &found);
+    if (error != 0) {
+        return option_refuse(p, "--host '%s': %s", o->host, gai_strerror(error));
+    }
+    o->address = ntohl(((const struct sockaddr_in *)(const void *)found->ai_addr)->sin_addr.s_addr);
+    freeaddrinfo(found);
+    if (o->server_name == NULL) {
+        o->server_name = o->host;
+    }
+    return true;
+}
+
 static bool
 parse_all(struct option_parse *p, int argc, char *const *argv)
 {
-    struct in_addr address;
     struct options *o = p->out;
 
     if (!parse_scenario(p, argv[1])) {
@@ -213,10 +237,9 @@ parse_all(struct option_parse *p, int argc, char *const *argv)
             return false;
         }
     }
-    if (inet_pton(AF_INET, o->host, &address) != 1) {
-        return option_refuse(p, "--host '%s': an IPv4 address in numbers, names are not looked up", o->host);
+    if (!find_address(p)) {
+        return false;
     }
-    o->address = ntohl(address.s_addr);
     option_derive(p);
     return option_check(p);
 }
@@ -244,6 +267,7 @@ options_parse(int argc, char *const *argv, struct options *out, char *error, siz
         .argv = argv,
         .run = (int)getpid(),
         .port = 1883,
+        .path = "/mqtt",
         .version = 4,
         .count = 50,
         .publishers = 1,

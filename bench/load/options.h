@@ -30,6 +30,8 @@ enum options_scenario {
 };
 
 #define OPTIONS_PIDS_MAX 64u
+/* Bytes of a pre-shared key. */
+#define OPTIONS_PSK_MAX 64u
 /* Connections of one run; one costs about 400 bytes here. */
 #define OPTIONS_COUNT_MAX 4000000u
 /* Threads of all processes; each has a ring with 16 MB of buffers, and a mail ring from every other. */
@@ -42,13 +44,19 @@ enum options_scenario {
 struct options {
     enum options_scenario scenario;
     const char *name;   /* the word on the command line: a scenario or a case of the public suite */
-    const char *host;   /* an IPv4 address in numbers */
-    uint32_t address;   /* the same, in host order */
+    const char *host;   /* an IPv4 address in numbers, or a name */
+    uint32_t address;   /* what it is, in host order */
     const char *json;   /* a file, "-" for standard output, or NULL */
     const char *html;   /* a file, or NULL */
     const char *topic;  /* pub, sub: see name.h */
     const char *client_id;
     const char *user, *password;
+    const char *cafile, *cert, *key; /* PEM files */
+    const char *psk;         /* hexadecimal digits */
+    const char *psk_identity;
+    const char *tls_version; /* "1.2", "1.3", or NULL: the best that both know */
+    const char *server_name; /* for SNI and for the certificate, where it is not the host; of a host in numbers NULL: no SNI */
+    const char *path;        /* of the WebSocket */
     int argc;           /* the command line as it was given */
     char *const *argv;
     int run;            /* a number that tells this run from others on the machine */
@@ -82,6 +90,8 @@ struct options {
     double scale;
     bool clean_start;
     bool retain;
+    bool tls, insecure, resume;
+    bool websocket;
     bool raw; /* no MQTT: messages of --size bytes through bench/floor */
     pid_t pids[OPTIONS_PIDS_MAX];
     uint32_t pid_count;

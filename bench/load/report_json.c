@@ -11,12 +11,12 @@
 
 /* ------------------------------------------------------------------------------------------------------------ question */
 
-/* A password is not for who reads the report: it points into a word here, which ends with it. */
+/* A secret is not for who reads the report: it points into a word here, which ends with it. */
 static void
-write_word(const char *word, const char *password, FILE *out)
+write_word(const char *word, const struct options *o, FILE *out)
 {
     for (const char *at = word; *at != '\0'; at++) {
-        if (at == password) {
+        if (at == o->password || at == o->psk) {
             fprintf(out, "***");
             return;
         }
@@ -30,7 +30,7 @@ write_command(const struct options *o, FILE *out)
     fprintf(out, ",\"command\":\"");
     for (int i = 0; i < o->argc; i++) {
         fprintf(out, i == 0 ? "" : " ");
-        write_word(i == 0 ? "tidewire-bench" : o->argv[i], o->password, out);
+        write_word(i == 0 ? "tidewire-bench" : o->argv[i], o, out);
     }
     fprintf(out, "\"");
 }
@@ -69,6 +69,8 @@ write_question(const struct options *o, FILE *out)
     json_string(out, "tool_version", TIDEWIRE_VERSION);
     write_command(o, out);
     write_machine(out);
+    json_bool(out, "tls", o->tls);
+    json_bool(out, "websocket", o->websocket);
     json_integer(out, "threads", o->threads);
     json_integer(out, "processes", o->processes);
 }
@@ -197,6 +199,9 @@ write_connections(const struct result *r, const struct figures *f, FILE *out)
     json_number(out, "rss_bytes", f->has_memory, (double)f->rss_bytes);
     json_number(out, "rss_bytes_before", r->before.has_broker, (double)r->before.broker_rss_bytes);
     json_number(out, "rss_per_connection", f->has_memory_per_connection, f->rss_per_connection);
+    json_string(out, "tls_agreed", r->secured);
+    json_integer(out, "handshakes_full", result_get_total(r, COUNT_SECURED));
+    json_integer(out, "handshakes_resumed", result_get_total(r, COUNT_RESUMED));
     fprintf(out, ",\"connect\":{\"count\":%u", r->connections_up);
     json_number(out, "per_s", some, f->connects_per_s);
     write_delays("latency_ns", &r->connecting, out);

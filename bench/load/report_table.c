@@ -34,7 +34,8 @@ print_heading(const struct options *o, FILE *out)
     if (scenario_count_publishers(o) + scenario_count_subscribers(o) > 0) {
         print_traffic_heading(o, out);
     }
-    fprintf(out, ", %s, %s:%" PRIu64, o->raw ? "no MQTT" : versions[o->version], o->host, o->port);
+    fprintf(out, ", %s%s%s, %s:%" PRIu64, o->raw ? "no MQTT" : versions[o->version], o->websocket ? " over WebSocket" : "", o->tls ? " over TLS" : "", o->host,
+        o->port);
     if (o->processes > 1) {
         fprintf(out, ", %" PRIu64 " processes", o->processes);
     }
@@ -130,6 +131,10 @@ print_connections(const struct result *r, const struct figures *f, FILE *out)
         fprintf(out, ", %.1f us broker CPU each", f->connect_cpu_ns / 1e3);
     }
     fputc('\n', out);
+    if (r->secured[0] != '\0') {
+        fprintf(out, "  %-16s %" PRIu64 " full, %" PRIu64 " resumed (%s)\n", "TLS handshakes", result_get_total(r, COUNT_SECURED),
+            result_get_total(r, COUNT_RESUMED), r->secured);
+    }
     print_delays("connecting, us", "connections", &r->connecting, out);
     if (f->has_memory) {
         fprintf(out, "  %-16s %.1f MB resident", "broker memory", (double)f->rss_bytes / 1e6);

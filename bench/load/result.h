@@ -36,6 +36,7 @@ struct result {
     struct histogram connecting; /* from opening to CONNACK */
     struct histogram fetching;   /* of each subscriber in `retained` and `offline` */
     struct failure_log failures;
+    char secured[SECURE_DESCRIPTION_ROOM]; /* what TLS agreed on; empty without a handshake */
     uint32_t connections;    /* asked for */
     uint32_t connections_up; /* that became ready */
     uint64_t connect_ns;     /* that took */

@@ -41,6 +41,23 @@ open_board(const struct options *o)
     return b;
 }
 
+/* False, with the reason said, if --tls cannot work as it is asked for. */
+static bool
+open_secure(const struct options *o, struct secure_context **out)
+{
+    char error[256];
+
+    *out = NULL;
+    if (!o->tls) {
+        return true;
+    }
+    *out = secure_context_open(o, error, sizeof error);
+    if (*out == NULL) {
+        fprintf(stderr, "tidewire-bench: %s\n", error);
+    }
+    return *out != NULL;
+}
+
 static void
 go_through_phases(struct conductor *c)
 {
@@ -102,6 +119,9 @@ merge_desks(const struct board *b, struct result *r)
         histogram_merge(&r->connecting, &b->desks[i].connecting);
         histogram_merge(&r->fetching, &b->desks[i].fetching);
         failure_merge(&r->failures, &b->desks[i].failures);
+        if (r->secured[0] == '\0') {
+            snprintf(r->secured, sizeof r->secured, "%s", b->desks[i].secured);
+        }
     }
 }
 
@@ -128,6 +148,7 @@ run_all(const struct options *o)
 {
     static struct conductor c;
     static struct result r;
+    struct secure_context *secure;
 
     c.options = r.options = o;
     c.result = &r;
@@ -135,13 +156,17 @@ run_all(const struct options *o)
     if (o->scenario == SCENARIO_CONNSTORM) {
         r.connections = scenario_count_idle(o); /* the others are its surroundings */
     }
-    c.board = check_pids(o) ? open_board(o) : NULL;
-    if (c.board == NULL || !crew_start(&c.crew, o, c.board)) {
+    if (!check_pids(o) || !open_secure(o, &secure)) {
+        return 2;
+    }
+    c.board = open_board(o);
+    if (c.board == NULL || !crew_start(&c.crew, o, c.board, secure)) {
         return 2;
     }
     /* This thread only looks on: when it wakes it does not take the core from a worker. */
     (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
     conduct(&c);
+    secure_context_close(&secure);
     bool written = report_write(&r);
     return !written || r.broken ? 2 : result_is_good(&r) ? 0 : 1;
 }

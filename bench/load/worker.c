@@ -135,7 +135,7 @@ start(struct worker *w)
     }
     loop_watch(&w->loop, w->desk->wake_fd);
     bool room = traffic_init(&w->traffic, p->options, p->board, p->number) &&
-        fleet_init(&w->fleet, &w->loop, p->options, &w->traffic, p->plain_publishers);
+        fleet_init(&w->fleet, &w->loop, p->options, &w->traffic, p->secure, p->plain_publishers);
     return room ? 0 : ENOMEM;
 }
 

@@ -14,10 +14,12 @@
 
 #include "bench/load/board.h"
 #include "bench/load/options.h"
+#include "bench/load/secure.h"
 
 struct worker_place {
     const struct options *options;
     struct board *board;
+    struct secure_context *secure; /* NULL without --tls */
     uint32_t number;
     bool plain_publishers; /* all publishers of the process fit into its limit for open files */
 };

@@ -59,6 +59,39 @@ every_option_reaches_its_field(void **state)
 }
 
 static void
+options_of_the_tunnel_reach_their_fields(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("idle --tls --cafile a --cert b --key c --tls-version 1.2 --server-name d --resume --websocket --path /e"), OPTIONS_RUN);
+    assert_true(options.tls && options.resume && options.websocket && !options.insecure);
+    assert_string_equal(options.cafile, "a");
+    assert_string_equal(options.cert, "b");
+    assert_string_equal(options.key, "c");
+    assert_string_equal(options.tls_version, "1.2");
+    assert_string_equal(options.server_name, "d");
+    assert_string_equal(options.path, "/e");
+    assert_int_equal(parse("idle --tls --psk 00ff --psk-identity f"), OPTIONS_RUN);
+    assert_string_equal(options.psk, "00ff");
+    assert_string_equal(options.psk_identity, "f");
+    assert_string_equal(options.path, "/mqtt");
+    assert_int_equal(parse("idle --tls --insecure"), OPTIONS_RUN);
+    assert_true(options.insecure);
+}
+
+static void
+a_host_by_name_is_looked_up_and_expected_in_its_certificate(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("idle --tls --host localhost"), OPTIONS_RUN);
+    assert_int_equal(options.address, 0x7F000001);
+    assert_string_equal(options.server_name, "localhost");
+    assert_int_equal(parse("idle --tls --host localhost --server-name other"), OPTIONS_RUN);
+    assert_string_equal(options.server_name, "other");
+    assert_int_equal(parse("idle --tls"), OPTIONS_RUN);
+    assert_null(options.server_name);
+}
+
+static void
 a_scenario_alone_has_defaults_that_run(void **state)
 {
     static const char *const names[] = {"pairs", "fanin", "fanout", "idle", "conn", "shared", "retained", "offline", "connstorm", "conn-tcp-1M-5K",
@@ -173,7 +206,7 @@ what_is_wrong_is_refused_and_named(void **state)
         {"pairs --qos 3", "--qos"},
         {"pairs --version 2", "--version"},
         {"pairs --port 65536", "--port"},
-        {"pairs --host localhost", "--host"},
+        {"pairs --host no.such.name.invalid", "--host"},
         {"pairs --duration 3parsecs", "--duration"},
         {"pairs --duration nan", "--duration"},
         {"pairs --duration 0", "--duration"},
@@ -232,6 +265,19 @@ what_is_wrong_is_refused_and_named(void **state)
         {"pairs --scale 0.5", "--scale"},
         {"p2p-50K-50K-50K-50K --scale 0", "--scale"},
         {"conn-tcp-1M-5K --qos 1", "--qos"},
+        {"pairs --raw --tls", "--tls"},
+        {"pairs --insecure", "--insecure"},
+        {"pairs --resume", "--resume"},
+        {"pairs --tls --insecure --cafile x", "--insecure"},
+        {"pairs --tls --cert x", "--key"},
+        {"pairs --tls --key x", "--cert"},
+        {"pairs --tls --psk 00", "--psk-identity"},
+        {"pairs --tls --psk 0 --psk-identity x", "--psk"},
+        {"pairs --tls --psk 0g --psk-identity x", "--psk"},
+        {"pairs --tls --psk 00 --psk-identity x --insecure", "--psk"},
+        {"pairs --tls --tls-version 1.1", "--tls-version"},
+        {"pairs --path /mqtt", "--path"},
+        {"pairs --websocket --path mqtt", "--path"},
     };
 
     (void)state;
@@ -247,6 +293,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_option_reaches_its_field),
+        cmocka_unit_test(options_of_the_tunnel_reach_their_fields),
+        cmocka_unit_test(a_host_by_name_is_looked_up_and_expected_in_its_certificate),
         cmocka_unit_test(a_scenario_alone_has_defaults_that_run),
         cmocka_unit_test(the_window_is_shared_by_publishers_and_counts_deliveries),
         cmocka_unit_test(letters_are_those_of_other_clients),
