@@ -34,7 +34,7 @@ board_open(uint32_t workers, uint32_t publishers)
     if (b == NULL) {
         return NULL;
     }
-    b->worker_count = workers;
+    b->worker_count = b->flow_workers = b->idle_workers = workers;
     b->publisher_count = publishers;
     b->desks = map(workers * sizeof *b->desks);
     b->publishers = map((publishers + 1u) * sizeof *b->publishers);
@@ -58,6 +58,14 @@ ring_bell(const struct desk *d)
     /* It can fail only when the counter is full, and then the bell rings anyway. */
     ssize_t ignored = write(d->wake_fd, &one, sizeof one);
     (void)ignored;
+}
+
+void
+board_set_apart(struct board *b)
+{
+    assert(b->worker_count > 1);
+    b->flow_workers = 1;
+    b->idle_workers = b->worker_count - 1;
 }
 
 void

@@ -127,6 +127,8 @@ struct publisher;
 
 struct board {
     uint32_t worker_count;
+    uint32_t flow_workers; /* the first so many have the publishers and subscribers */
+    uint32_t idle_workers; /* the last so many have the idle connections */
     uint32_t publisher_count;
     uint32_t publisher_base; /* of the numbers in payloads */
     int pid;                 /* of the conductor: client identifiers carry it */
@@ -140,7 +142,6 @@ struct board {
     _Atomic uint64_t latency_until_ns;
 };
 
-/* NULL without memory or descriptors (errno says which). */
 /* Things are dealt out in turn, number i to part i mod parts: how many of `all` one part gets. */
 static inline uint32_t
 board_count_dealt(uint32_t all, uint32_t parts, uint32_t part)
@@ -148,7 +149,25 @@ board_count_dealt(uint32_t all, uint32_t parts, uint32_t part)
     return all / parts + (part < all % parts ? 1 : 0);
 }
 
+/* How many of all publishers or subscribers, and how many of all idle connections, are a worker's. */
+static inline uint32_t
+board_count_flow(const struct board *b, uint32_t all, uint32_t worker)
+{
+    return worker < b->flow_workers ? board_count_dealt(all, b->flow_workers, worker) : 0;
+}
+
+static inline uint32_t
+board_count_idle(const struct board *b, uint32_t all, uint32_t worker)
+{
+    uint32_t first = b->worker_count - b->idle_workers;
+    return worker >= first ? board_count_dealt(all, b->idle_workers, worker - first) : 0;
+}
+
+/* NULL without memory or descriptors (errno says which). Everybody has a part of everything. */
 struct board *board_open(uint32_t workers, uint32_t publishers) __attribute__((warn_unused_result));
+
+/* Keeps the first worker for publishers and subscribers, and them from all others: what happens elsewhere does not make them late. Before anybody looks. */
+void board_set_apart(struct board *b);
 
 /* Puts up an order and wakes everybody. B1 is the caller's: board_is_taken() first. */
 void board_give_order(struct board *b, const struct order *o);

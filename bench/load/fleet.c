@@ -114,14 +114,27 @@ static const struct client_events events = {
 uint32_t
 fleet_count_publishers(const struct options *o, const struct board *b, uint32_t worker)
 {
-    return board_count_dealt(scenario_count_publishers(o), b->worker_count, worker);
+    return board_count_flow(b, scenario_count_publishers(o), worker);
 }
 
 uint32_t
 fleet_count_clients(const struct options *o, const struct board *b, uint32_t worker)
 {
-    return board_count_dealt(scenario_count_subscribers(o), b->worker_count, worker) + fleet_count_publishers(o, b, worker) +
-        board_count_dealt(scenario_count_idle(o), b->worker_count, worker);
+    return board_count_flow(b, scenario_count_subscribers(o), worker) + fleet_count_publishers(o, b, worker) +
+        board_count_idle(b, scenario_count_idle(o), worker);
+}
+
+/* Among all clients of its role. */
+static uint32_t
+number_of(const struct fleet *f, const struct client *c)
+{
+    const struct board *b = f->traffic->board;
+    uint32_t worker = f->traffic->worker;
+
+    if (c->role == CLIENT_IDLE) {
+        return c->local * b->idle_workers + worker - (b->worker_count - b->idle_workers);
+    }
+    return c->local * b->flow_workers + worker;
 }
 
 static void
@@ -143,7 +156,7 @@ init_client(struct fleet *f, uint32_t tag)
         before = scenario_count_subscribers(o);
         traffic_get_own(t, c->local)->client = c;
     }
-    c->role_index = c->local * t->board->worker_count + t->worker;
+    c->role_index = number_of(f, c);
     c->index = before + c->role_index;
 }
 
@@ -165,7 +178,7 @@ fleet_init(struct fleet *f, struct loop *l, const struct options *o, struct traf
         .to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port), .sin_addr.s_addr = htonl(o->address)},
         .plain_publishers = plain_publishers,
     };
-    f->first_publisher = board_count_dealt(scenario_count_subscribers(o), b->worker_count, t->worker);
+    f->first_publisher = board_count_flow(b, scenario_count_subscribers(o), t->worker);
     f->first_idle = f->first_publisher + fleet_count_publishers(o, b, t->worker);
     f->order.cursor = f->count; /* no order yet */
     f->clients = calloc(f->count + 1u, sizeof *f->clients);
@@ -226,12 +239,28 @@ open_client(struct fleet *f, struct client *c, uint64_t due_ns)
     }
 }
 
+/* How many have clients of its kind. */
+static uint32_t
+workers_with(const struct board *b, const struct client *c)
+{
+    return c->role == CLIENT_IDLE ? b->idle_workers : b->flow_workers;
+}
+
+/* Of those that may be under way at once, one worker's part. */
+static uint64_t
+most_under_way(const struct fleet *f, const struct client *c)
+{
+    uint32_t workers = workers_with(f->traffic->board, c);
+    return (f->shared.options->connecting + workers - 1) / workers;
+}
+
 /* The workers take turns, as publishers do at a rate. */
 static uint64_t
-connect_due(const struct fleet *f)
+connect_due(const struct fleet *f, const struct client *c)
 {
     const struct board *b = f->traffic->board;
-    uint64_t nth = (uint64_t)f->order.nth * b->worker_count + f->traffic->worker;
+    uint32_t before = c->role == CLIENT_IDLE ? b->worker_count - b->idle_workers : 0;
+    uint64_t nth = (uint64_t)f->order.nth * workers_with(b, c) + f->traffic->worker - before;
     uint64_t rate = f->shared.options->connect_rate;
     return rate == 0 ? f->order.start_ns : f->order.start_ns + nth * SECOND_NS / rate;
 }
@@ -240,17 +269,16 @@ uint64_t
 fleet_open_more(struct fleet *f, uint64_t now_ns)
 {
     const struct options *o = f->shared.options;
-    uint64_t most = (o->connecting + f->traffic->board->worker_count - 1) / f->traffic->board->worker_count;
 
     for (; f->order.cursor < f->count; f->order.cursor++) {
         struct client *c = &f->clients[f->order.cursor];
         if (!is_in(c, f->order.groups)) {
             continue;
         }
-        if (f->opening >= most || !client_is_at_rest(c) || !tunnel_shared_may_open(&f->tunnels, f->opening)) {
+        if (f->opening >= most_under_way(f, c) || !client_is_at_rest(c) || !tunnel_shared_may_open(&f->tunnels, f->opening)) {
             return UINT64_MAX;
         }
-        uint64_t due_ns = connect_due(f);
+        uint64_t due_ns = connect_due(f, c);
         if (due_ns > now_ns) {
             return due_ns;
         }

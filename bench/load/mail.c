@@ -51,7 +51,7 @@ make_room(struct mail_queue *q)
 static void
 write_letter(struct mail *m, struct letter letter)
 {
-    struct mail_queue *q = &m->queues[letter.publisher % m->board->worker_count];
+    struct mail_queue *q = &m->queues[letter.publisher % m->board->flow_workers];
 
     if (q->end == q->room) {
         make_room(q);

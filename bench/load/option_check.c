@@ -278,6 +278,12 @@ check_rate(struct option_parse *p)
         (o->rate > 0 || option_is_given(p, "--interval") || option_is_given(p, "--size") || option_is_given(p, "--qos") || option_is_given(p, "--window") || option_is_given(p, "--warmup"))) {
         return option_refuse(p, "--rate, --interval, --size, --qos, --window and --warmup need --steady: nothing is published without");
     }
+    if (o->calm_ns > 0 && o->rate == 0) {
+        return option_refuse(p, "--calm needs --steady and --rate: without them there is no latency to measure");
+    }
+    if (o->storm_nice > 0 && (o->steady == 0 || o->threads * o->processes == 1)) {
+        return option_refuse(p, "--storm-nice needs --steady and more than one of --threads or --processes: the first is the steady pairs'");
+    }
     return true;
 }
 

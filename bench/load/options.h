@@ -79,6 +79,8 @@ struct options {
     uint64_t interval_ns; /* between two publishes of a publisher: another way to say the rate */
     uint64_t duration_ns;
     uint64_t warmup_ns;
+    uint64_t calm_ns;  /* connstorm: measured before the storm */
+    uint64_t storm_nice; /* connstorm: of the threads that make it */
     uint64_t stall_ns; /* without a delivery for so long, the broker counts as stalled */
     uint64_t connect_rate; /* a second; 0 is as fast as it goes */
     uint64_t connecting;   /* connections being made at once */

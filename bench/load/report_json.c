@@ -245,6 +245,9 @@ report_write_json(const struct result *r, const struct figures *f, FILE *out)
     write_cpu(f, out);
     write_counts(r, f, out);
     write_delays("latency_ns", &r->latency, out);
+    if (r->options->calm_ns > 0) {
+        write_delays("calm_latency_ns", &r->calm, out);
+    }
     write_delays("sent_late_ns", &r->lateness, out);
     write_connections(r, f, out);
     write_task(r, out);

@@ -155,6 +155,9 @@ print_messages(const struct result *r, const struct figures *f, FILE *out)
     print_measured(f, out);
     print_disturbance(f, out);
     print_whole_run(r, f, out);
+    if (r->options->calm_ns > 0) {
+        print_delays("calm latency, us", "messages", &r->calm, out);
+    }
     print_delays("latency, us", "messages", &r->latency, out);
     print_delays("sent late, us", "messages", &r->lateness, out);
     print_delays("all had, us", "subscribers", &r->fetching, out);

@@ -32,6 +32,7 @@ struct result {
     const struct options *options;
     struct series series;
     struct histogram latency;    /* from due to received */
+    struct histogram calm;       /* from due to received, before the storm */
     struct histogram lateness;   /* from due to sent */
     struct histogram connecting; /* from opening to CONNACK */
     struct histogram fetching;   /* of each subscriber in `retained` and `offline` */

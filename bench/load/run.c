@@ -34,6 +34,9 @@ open_board(const struct options *o)
         return NULL;
     }
     b->start_ns = process_get_now_ns();
+    if (o->scenario == SCENARIO_CONNSTORM && o->steady > 0 && b->worker_count > 1) {
+        board_set_apart(b);
+    }
     if (o->scenario == SCENARIO_PUB) {
         /* Several of them may publish to one subscriber: it tells publishers apart by number. */
         b->publisher_base = (uint32_t)((b->start_ns ^ (uint64_t)o->run << 20) * UINT64_C(0x9E3779B97F4A7C15) >> 41);
@@ -125,6 +128,17 @@ merge_desks(const struct board *b, struct result *r)
     }
 }
 
+/* What was measured before the storm is no part of it. */
+static void
+take_calm_out(struct result *r)
+{
+    static struct histogram all;
+
+    all = r->latency;
+    histogram_init(&r->latency);
+    histogram_subtract(&r->latency, &all, &r->calm);
+}
+
 static void
 conduct(struct conductor *c)
 {
@@ -141,6 +155,9 @@ conduct(struct conductor *c)
         crew_end(&c->crew);
     }
     merge_desks(c->board, r);
+    if (c->options->calm_ns > 0) {
+        take_calm_out(r);
+    }
 }
 
 int

@@ -10,7 +10,7 @@
 struct publisher *
 traffic_get_own(const struct traffic *t, uint32_t local)
 {
-    return &t->board->publishers[(uint64_t)local * t->board->worker_count + t->worker];
+    return &t->board->publishers[(uint64_t)local * t->board->flow_workers + t->worker];
 }
 
 /* --messages is for each topic where topics are kept apart, else for all publishers together. */
@@ -36,7 +36,7 @@ init_publisher(struct traffic *t, uint32_t local)
     enum stencil_kind kind = numbered ? STENCIL_NUMBERED : t->options->retain ? STENCIL_RETAINED : STENCIL_PLAIN;
 
     p->worker = t->worker;
-    p->number = local * t->board->worker_count + t->worker;
+    p->number = local * t->board->flow_workers + t->worker;
     p->limit = limit_of(t, p->number);
     t->scenario->write_topic(t->options, p->number, topic, sizeof topic);
     return stencil_init(&p->stencil, kind, t->options, topic) &&
@@ -82,8 +82,8 @@ traffic_init(struct traffic *t, const struct options *o, struct board *b, uint32
     *t = (struct traffic){.options = o, .scenario = s, .board = b, .worker = worker, .judge = s->judge, .fan = scenario_get_fan(o)};
     t->desk = &b->desks[worker];
     t->counts = t->desk->counts;
-    t->own_count = board_count_dealt(b->publisher_count, b->worker_count, worker);
-    t->subscriber_count = board_count_dealt(scenario_count_subscribers(o), b->worker_count, worker);
+    t->own_count = board_count_flow(b, b->publisher_count, worker);
+    t->subscriber_count = board_count_flow(b, scenario_count_subscribers(o), worker);
     init_bounds(t);
     if (!mail_init(&t->mail, b, worker) || !init_streams(t)) {
         return false;
@@ -428,7 +428,7 @@ receive_in_set(struct traffic *t, struct client *c, struct publisher *p, struct 
 static void
 judge_receipt(struct traffic *t, struct publisher *p, uint64_t sequence, uint32_t group)
 {
-    uint32_t local = p->number / t->board->worker_count;
+    uint32_t local = p->number / t->board->flow_workers;
 
     if (seen_add(&t->sets[(uint64_t)local * t->options->groups + group], sequence)) {
         count_add(&t->counts[COUNT_DELIVERED], 1);

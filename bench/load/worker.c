@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/load/fleet.h"
@@ -156,6 +157,15 @@ work(struct worker *w)
     return error;
 }
 
+/* On one machine the storm's own handshakes would take the cores that it is meant to be served by. */
+static void
+give_way(const struct worker_place *p)
+{
+    if (p->options->storm_nice > 0 && p->number >= p->board->flow_workers) {
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), (int)p->options->storm_nice);
+    }
+}
+
 void *
 worker_run(void *place)
 {
@@ -164,6 +174,7 @@ worker_run(void *place)
     struct desk *d = &p->board->desks[p->number];
 
     d->thread = (int)gettid();
+    give_way(p);
     if (w == NULL) {
         d->error = ENOMEM;
         set_state(d, DESK_BROKEN);
