@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +22,10 @@ LAYERS = {
     "engine/timer": ["engine/timer"],
     "engine/mesh": ["engine/mesh"],
     "engine/io": ["engine/io"],
+    "engine/tls": ["engine/tls", "engine/config", "codec"],
     "bench": ["bench", "codec"],
     "bench/micro": ["bench/micro", "engine", "router", "alloc", "codec"],
+    "bench/micro/tls": ["bench/micro", "engine", "codec", "test/support"],  # which has the client
     "bench/millions": ["bench/millions", "engine", "router", "alloc", "codec"],  # has the broker inside
 }
 
@@ -50,6 +53,10 @@ KERNEL_ALLOWED = {
     "engine/config/": {"dirent.h", "pwd.h", "syslog.h", "time.h", "unistd.h"},
     "engine/security/passwd": {"fcntl.h", "signal.h", "sys/stat.h", "unistd.h"},  # a program of its own
     "engine/security/password_file.c": {"sys/stat.h"},  # who else may read it
+    "engine/tls/tls.c": {"time.h"},  # the age of tickets
+    "engine/tls/tls_context.c": {"dirent.h"},  # capath
+    "engine/tls/tls_file.c": {"sys/stat.h"},
+    "engine/tls/wolfssl.c": {"sys/random.h"},  # see tls_random()
     "engine/broker.c": {"sched.h"},  # how many cores there are
     "engine/mesh.c": {"sys/mman.h"},  # memory: pages that cost nothing until they are touched
 }
@@ -120,7 +127,7 @@ class Layers(unittest.TestCase):
             for line, _, name in includes(path):
                 if KERNEL_HEADERS.fullmatch(name) and name not in allowed:
                     wrong.append(f"{path}:{line}: <{name}>")
-            if not allowed & {"unistd.h", "time.h"}:
+            if not allowed & {"unistd.h", "time.h", "sys/random.h"}:
                 code = without_comments_and_strings(text_of(path))
                 wrong += [f"{path}:{code.count(chr(10), 0, m.start()) + 1}: calls {m.group(1)}()" for m in KERNEL_CALLS.finditer(code)]
         self.claim_none(wrong)
@@ -130,6 +137,13 @@ class Layers(unittest.TestCase):
         for path in sources("codec", "alloc", "router", "engine"):
             if not path.startswith("engine/io/uring"):
                 wrong += [f"{path}:{line}: <{name}>" for line, _, name in includes(path) if name.startswith("liburing")]
+        self.claim_none(wrong)
+
+    def test_only_engine_tls_knows_wolfssl(self):
+        wrong = []
+        for path in sources("codec", "alloc", "router", "engine", "bench", "fuzz", "test"):
+            if not path.startswith("engine/tls/"):
+                wrong += [f"{path}:{line}: <{name}>" for line, quoted, name in includes(path) if name.startswith("wolfssl/") or name == "engine/tls/wolfssl.h"]
         self.claim_none(wrong)
 
     def test_tests_and_fuzzers_are_included_by_nobody_else(self):
@@ -175,15 +189,21 @@ class Includes(unittest.TestCase):
 
     def test_every_header_compiles_alone(self):
         compiler = os.environ.get("CC", "gcc")
+        wolfssl = ROOT / "build/source/wolfssl"
+        # What is internal to engine/tls needs the library's headers: looked at where they are there.
+        of_wolfssl = {"engine/tls/wolfssl.h", "engine/tls/context_internal.h"}
 
-        def compile_alone(path):
-            command = [compiler, "-fsyntax-only", "-std=gnu17", "-D_GNU_SOURCE", "-I.", "-Wall", "-Wno-unused-function", "-Wno-unused-variable",
+        def compile_alone(path, settings):
+            more = ["-DWOLFSSL_USER_SETTINGS", f"-isystem{wolfssl}", "-I", settings] if path in of_wolfssl else []
+            command = [compiler, *more, "-fsyntax-only", "-std=gnu17", "-D_GNU_SOURCE", "-I.", "-Wall", "-Wno-unused-function", "-Wno-unused-variable",
                        "-Werror", "-include", path, "-x", "c", "/dev/null"]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
             return "" if done.returncode == 0 else f"{path}:\n{done.stderr}"
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            results = list(pool.map(compile_alone, sources(*self.FOLDERS, suffixes=(".h",))))
+        headers = [path for path in sources(*self.FOLDERS, suffixes=(".h",)) if path not in of_wolfssl or wolfssl.is_dir()]
+        with tempfile.TemporaryDirectory() as settings, ThreadPoolExecutor(os.cpu_count()) as pool:
+            (Path(settings) / "user_settings.h").write_text('#include "engine/tls/wolfssl_settings.h"\n')
+            results = list(pool.map(lambda path: compile_alone(path, settings), headers))
         self.assertGreater(len(results), 20)
         self.claim_none([result for result in results if result])
 
