@@ -30,6 +30,7 @@ def setUpModule():
     authority.issue('expired', '/CN=device-3', start='20200101000000Z', end='20210101000000Z')
     authority.issue('server_only', '/CN=device-4', 'extendedKeyUsage=serverAuth')
     foreign.issue('client', '/CN=device-1')
+    authority.run('genpkey', '-genparam', '-algorithm', 'DH', '-pkeyopt', 'group:ffdhe2048', '-out', 'dh.pem')
     with open(authority.path('psk'), 'w') as f:
         f.write('sensor:00112233445566778899aabbccddeeff\n')
 
@@ -113,7 +114,7 @@ class Everyday(TlsCase):
     @classmethod
     def listeners(cls):
         cls.tls, cls.rsa, cls.ws = free_port(), free_port(), free_port()
-        return ['sys_interval 1', f'listener {cls.tls} 127.0.0.1', *server_options(), f'listener {cls.rsa} 127.0.0.1', *server_options('rsa'),
+        return ['sys_interval 1', f'listener {cls.tls} 127.0.0.1', *server_options(), f'listener {cls.rsa} 127.0.0.1', *server_options('rsa'), f'dhparamfile {authority.path("dh.pem")}',
                 f'listener {cls.ws} 127.0.0.1', 'protocol websockets', *server_options()]
 
     def test_mosquitto_with_a_cafile(self):
@@ -164,6 +165,10 @@ class Everyday(TlsCase):
         self.assertIn('ALPN protocol: http/1.1', self.s_client(self.ws, '-alpn', 'http/1.1'))
         for old in ('-tls1', '-tls1_1'):
             self.s_client(self.tls, old, '-cipher', 'ALL:@SECLEVEL=0', expect=1)
+
+    def test_finite_field_diffie_hellman_is_spoken_where_there_are_parameters(self):
+        suite = 'DHE-RSA-AES128-GCM-SHA256'
+        self.assertIn(f'Cipher is {suite}', self.s_client(self.rsa, '-tls1_2', '-cipher', suite))
 
     def test_tickets_resume_on_any_shard(self):
         """Twelve connections of either version: some of them come to the other shard."""

@@ -41,8 +41,10 @@ make_pki(void **state)
     pki_revoke(pki, "revoked");
     struct pki *foreign = pki_open();
     pki_issue(foreign, &(struct pki_wish){.file = "foreign", .common_name = "device-1"});
-    char command[300];
-    snprintf(command, sizeof command, "cp %s %s %s", pki_path(foreign, "foreign.pem"), pki_path(foreign, "foreign.key"), pki_path(pki, "."));
+    pki_issue(foreign, &(struct pki_wish){.file = "foreign_expired", .common_name = "device-1", .days_from = -10, .days_to = -2});
+    char command[600];
+    snprintf(command, sizeof command, "cp %s %s %s %s %s", pki_path(foreign, "foreign.pem"), pki_path(foreign, "foreign.key"),
+             pki_path(foreign, "foreign_expired.pem"), pki_path(foreign, "foreign_expired.key"), pki_path(pki, "."));
     assert_int_equal(system(command), 0);
     pki_close(&foreign);
     pki_write(pki, "psk", "# of two devices\nsensor:00112233445566778899aabbccddeeff\r\n\nother:ffff\n");
@@ -335,10 +337,13 @@ dates_alone_may_be_ignored(void **state)
     struct tls_client_options options = {.certfile = file("expired.pem"), .keyfile = file("expired.key")};
     struct tls_pair pair = connect_to(CLIENTS "disable_client_cert_date_checks true\n", &options, true);
     tls_pair_close(&pair);
-    options.certfile = file("foreign.pem");
-    options.keyfile = file("foreign.key");
-    pair = connect_to(CLIENTS "disable_client_cert_date_checks true\n", &options, false);
-    tls_pair_close(&pair);
+    const char *bad[][2] = {{"foreign.pem", "foreign.key"}, {"foreign_expired.pem", "foreign_expired.key"}};
+    for (unsigned i = 0; i < 4; i++) {
+        options = (struct tls_client_options){.certfile = file(bad[i / 2][0]), .keyfile = file(bad[i / 2][1]), .version = 12 + (int)i % 2};
+        pair = connect_to(CLIENTS "disable_client_cert_date_checks true\n", &options, false);
+        assert_int_equal(tls_failure(pair.server), TLS_FAILURE_CERTIFICATE);
+        tls_pair_close(&pair);
+    }
 }
 
 static void
