@@ -243,7 +243,8 @@ check_listener_tls(const struct config *config, unsigned i)
     const struct config_listener *listener = &config->listeners[i];
     bool tls = listener->certificate_count > 0 || listener->psk_hint != NULL;
     assert(TIDEWIRE_TLS || !tls);
-    assert(tls || (listener->cafile == NULL && listener->capath == NULL && listener->crlfile == NULL && !listener->require_certificate));
+    assert(tls || (listener->cafile == NULL && listener->capath == NULL && listener->crlfile == NULL &&
+                   (!listener->require_certificate || listener->proxy_protocol == 2)));
     assert(listener->psk_hint == NULL || config_security(config, i)->psk_file != NULL);
     for (unsigned j = 0; j < listener->certificate_count; j++) {
         assert(listener->certificates[j].certfile != NULL && listener->certificates[j].keyfile != NULL);

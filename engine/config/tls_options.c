@@ -68,7 +68,14 @@ special_read_tls_keyform(struct parser *parser, const struct option *option, cha
     return (word != NULL && strcmp(word, "pem") == 0) || parser_refuse(parser, "option 'tls_keyform': only pem is supported");
 }
 
-/* The first option of TLS that the listener has; NULL: none. */
+/* TLS ends at a proxy, which tells of the client's certificate. */
+static bool
+proxy_tells(const struct config_listener *listener)
+{
+    return listener->proxy_protocol == 2 && listener->certificate_count == 0 && listener->psk_hint == NULL;
+}
+
+/* The first option that needs TLS of the listener's own; NULL: none. */
 static const char *
 some_tls_option(const struct config_listener *listener)
 {
@@ -81,7 +88,7 @@ some_tls_option(const struct config_listener *listener)
         {listener->cafile != NULL, "cafile"},
         {listener->capath != NULL, "capath"},
         {listener->crlfile != NULL, "crlfile"},
-        {listener->require_certificate, "require_certificate"},
+        {listener->require_certificate && !proxy_tells(listener), "require_certificate"},
         {listener->disable_client_cert_date_checks, "disable_client_cert_date_checks"},
         {listener->ciphers != NULL, "ciphers"},
         {listener->ciphers_tls13 != NULL, "ciphers_tls1.3"},
@@ -115,6 +122,8 @@ check_listener_tls(struct parser *parser, unsigned number)
     }
     if (listener->psk_hint != NULL && config_security(parser->config, number)->psk_file == NULL) {
         wrong = "'psk_hint' needs a 'psk_file'";
+    } else if (proxy_tells(listener)) {
+        return true;
     } else if (listener->require_certificate && listener->certificate_count == 0) {
         wrong = "'require_certificate' needs a certificate of the listener's own: 'certfile' and 'keyfile'";
     } else if (listener->require_certificate && listener->cafile == NULL && listener->capath == NULL) {

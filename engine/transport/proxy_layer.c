@@ -41,13 +41,28 @@ set_peer(struct shard *shard, struct connection *c, const struct proxy *header)
     connection_set_peer(shard, c, &peer);
 }
 
+/* What the header must say and does not; NULL: nothing. Where TLS goes through the proxy, the handshake asks for a certificate. */
+static const char *
+find_lack(const struct shard *shard, const struct connection *c, const struct proxy *header)
+{
+    const struct config_listener *listener = &shard->config->listeners[c->listener];
+    if (listener->proxy_requires_tls && !header->tls) {
+        return "its proxy does not say that it uses TLS";
+    }
+    if (listener->require_certificate && connection_transport(c)->tls == NULL && !header->certificate) {
+        return "its proxy does not say that it has a good certificate";
+    }
+    return NULL;
+}
+
 /* A whole header. False: the connection has ended. */
 static bool
 accept_header(struct shard *shard, struct connection *c, const struct proxy *header)
 {
     set_peer(shard, c, header);
-    if (shard->broker->listeners[c->listener].proxy_requires_tls && !header->tls) {
-        refuse(shard, c, "its proxy does not say that it uses TLS");
+    const char *lack = find_lack(shard, c, header);
+    if (lack != NULL) {
+        refuse(shard, c, lack);
         return false;
     }
     if (header->tls && !remember(shard, c, header)) {

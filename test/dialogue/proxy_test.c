@@ -166,6 +166,17 @@ the_name_of_a_verified_certificate_is_kept_on_every_shard(struct world *w)
 }
 
 static void
+only_clients_with_a_good_certificate_come_in_where_it_is_required(struct world *w)
+{
+    uint8_t header[256];
+    expect_end(come_with(w, header, header_2(header, 0x21, 0, 0, NULL), "c"));
+    expect_end(come_with(w, header, header_2(header, 0x21, 1, 0, NULL), "c"));
+    expect_end(come_with(w, header, header_2(header, 0x21, 3, 18, "imposter"), "c"));
+    claim_equal(refused(w), 3);
+    expect_connack(come_with(w, header, header_2(header, 0x21, 3, 0, "sensor"), "c"), REASON_SUCCESS);
+}
+
+static void
 a_websocket_may_follow_the_header(struct world *w)
 {
     struct client *c = meet(w, 5);
@@ -189,6 +200,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(version_2_becomes_the_peer, VERSION_2),
     TELL_WITH(only_clients_with_tls_come_in_where_it_is_required, VERSION_2 "proxy_protocol_v2_require_tls true\n"),
     TELL_WITH(the_name_of_a_verified_certificate_is_kept_on_every_shard, VERSION_2),
+    TELL_WITH(only_clients_with_a_good_certificate_come_in_where_it_is_required, VERSION_2 "require_certificate true\n"),
     TELL_WITH(a_websocket_may_follow_the_header, VERSION_1 "protocol websockets\n"),
 };
 

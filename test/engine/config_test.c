@@ -365,6 +365,11 @@ proxy_protocol_is_of_one_version(void **state)
     assert_int_equal(config->listeners[2].proxy_protocol, 0);
     config_check(config);
     config_free(&config);
+    config = accept(ANYBODY "listener 1884\nenable_proxy_protocol 2\nrequire_certificate true\nuse_identity_as_username true\n");
+    assert_true(config->listeners[0].require_certificate);
+    config_check(config);
+    config_free(&config);
+    refuse(ANYBODY "listener 1884\nenable_proxy_protocol 1\nrequire_certificate true\n", "option 'require_certificate' does nothing without TLS");
     refuse("listener 1883\nenable_proxy_protocol 3\n", "3 is not between 1 and 2");
     refuse("listener 1883\nenable_proxy_protocol true\n", "needs a number");
     refuse("enable_proxy_protocol 2\n", "put it after a 'listener' line");
