@@ -326,7 +326,7 @@ transport_sent(struct shard *shard, struct connection *c, bool *more)
     uint32_t plain = t->plain_sending;
     t->plain_sending = 0;
     wire_clear(shard, t, &t->sending);
-    *more = t->ready.used > 0;
+    *more = t->ready.used + t->plain.used > 0;
     return plain;
 }
 

@@ -127,7 +127,8 @@ static void
 answer_ping(struct shard *shard, struct connection *c, struct bytes body)
 {
     uint8_t frame[WEBSOCKET_HEADER_OUT_MAX + WEBSOCKET_CONTROL_MAX];
-    if (connection_transport(c)->ready.used > PONG_BYTES_MAX) {
+    const struct transport *t = connection_transport(c);
+    if (t->ready.used + t->plain.used > PONG_BYTES_MAX) {
         stats_add(&shard->stats.drops[DROP_OUTPUT_FULL], 1);
         return;
     }
@@ -141,7 +142,7 @@ answer_ping(struct shard *shard, struct connection *c, struct bytes body)
 }
 
 static void
-react(struct shard *shard, struct connection *c, enum websocket_event event, const struct websocket_read *read)
+react(struct shard *shard, struct connection *c, enum websocket_event event, const struct websocket_result *read)
 {
     if (event == WEBSOCKET_PING) {
         answer_ping(shard, c, read->control);
@@ -157,7 +158,7 @@ read_frames(struct shard *shard, struct connection *c, uint8_t *data, uint32_t s
 {
     struct websocket *w = connection_transport(c)->websocket;
     while (size > 0 && !is_over(c)) {
-        struct websocket_read read;
+        struct websocket_result read;
         enum websocket_event event = websocket_read(&w->reader, data, size, &read);
         if (read.produced > 0) {
             w->last_payload_ms = (uint32_t)shard->now_ms;
