@@ -193,7 +193,7 @@ code_is_sendable(uint16_t code)
 }
 
 static enum websocket_event
-read_close(struct bytes body, struct websocket_read *out)
+read_close(struct bytes body, struct websocket_result *out)
 {
     out->code = WEBSOCKET_NO_STATUS;
     if (body.size == 0) {
@@ -212,7 +212,7 @@ read_close(struct bytes body, struct websocket_read *out)
 }
 
 static enum websocket_event
-finish_control(struct websocket_reader *r, struct websocket_read *out)
+finish_control(struct websocket_reader *r, struct websocket_result *out)
 {
     out->control = bytes_of(r->control, r->control_used);
     if (r->opcode == WEBSOCKET_OPCODE_CLOSE) {
@@ -223,7 +223,7 @@ finish_control(struct websocket_reader *r, struct websocket_read *out)
 
 /* Payload of the frame under way: of a control frame into the reader, else to the front of `data`. */
 static void
-take_payload(struct websocket_reader *r, uint8_t *data, uint32_t size, struct websocket_read *out)
+take_payload(struct websocket_reader *r, uint8_t *data, uint32_t size, struct websocket_result *out)
 {
     uint32_t here = size - out->consumed;
     uint32_t take = r->left < here ? (uint32_t)r->left : here;
@@ -240,9 +240,9 @@ take_payload(struct websocket_reader *r, uint8_t *data, uint32_t size, struct we
 }
 
 enum websocket_event
-websocket_read(struct websocket_reader *r, uint8_t *data, uint32_t size, struct websocket_read *out)
+websocket_read(struct websocket_reader *r, uint8_t *data, uint32_t size, struct websocket_result *out)
 {
-    *out = (struct websocket_read){0};
+    *out = (struct websocket_result){0};
     for (;;) {
         if (r->left == 0) {
             enum header_status status = read_header(r, data, size, &out->consumed, &out->code);

@@ -64,7 +64,7 @@ enum websocket_event {
     WEBSOCKET_FAILED,    /* the connection ends, with `code` */
 };
 
-struct websocket_read {
+struct websocket_result {
     uint32_t consumed, produced;
     uint16_t code;
     struct bytes control; /* of a control frame; borrowed from the reader until its next use */
@@ -79,7 +79,7 @@ void websocket_reader_init(struct websocket_reader *r);
  * control frame above 125, a fragmented control frame, a continuation of nothing, a new message inside one, a Close frame with one byte or a code that
  * may not be sent; with 1007: a reason that is not UTF-8; with 1003: a text frame (MQTT5 [MQTT-6.0.0-1], MQTT3 [MQTT-6.0.0-1]).
  */
-enum websocket_event websocket_read(struct websocket_reader *r, uint8_t *data, uint32_t size, struct websocket_read *out);
+enum websocket_event websocket_read(struct websocket_reader *r, uint8_t *data, uint32_t size, struct websocket_result *out);
 
 /* Asserts what can be said of every reader. */
 void websocket_reader_check(const struct websocket_reader *r);

@@ -27,7 +27,7 @@ static bool
 read_piece(struct websocket_reader *r, uint8_t *at, uint32_t left, struct result *out)
 {
     while (left > 0) {
-        struct websocket_read read;
+        struct websocket_result read;
         enum websocket_event event = websocket_read(r, at, left, &read);
         websocket_reader_check(r);
         require(read.produced <= read.consumed && read.consumed <= left && read.consumed > 0);

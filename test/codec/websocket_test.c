@@ -25,7 +25,7 @@ struct seen {
 static struct seen seen, other;
 
 static void
-note_event(struct seen *out, enum websocket_event event, const struct websocket_read *read)
+note_event(struct seen *out, enum websocket_event event, const struct websocket_result *read)
 {
     static const char letters[] = {[WEBSOCKET_PING] = 'i', [WEBSOCKET_PONG] = 'o', [WEBSOCKET_CLOSE] = 'c', [WEBSOCKET_FAILED] = 'f'};
     size_t used = strlen(out->events);
@@ -48,7 +48,7 @@ read_piece(struct websocket_reader *r, struct bytes piece, struct seen *out)
     uint8_t *at = (uint8_t *)(uintptr_t)copy.data;
     uint32_t left = copy.size;
     do {
-        struct websocket_read read;
+        struct websocket_result read;
         enum websocket_event event = websocket_read(r, at, left, &read);
         websocket_reader_check(r);
         assert_true(read.produced <= read.consumed && read.consumed <= left);

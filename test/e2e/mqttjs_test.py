@@ -49,8 +49,8 @@ class MqttJs(BrokerCase):
         install()
         super().setUpClass()
 
-    def script(self, name, *more):
-        done = subprocess.run(['node', name, str(self.port), *more], cwd=INSTALLED, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE, preexec_fn=die_with_parent)
+    def script(self, name, *more, port=None, **environment):
+        done = subprocess.run(['node', name, str(port or self.port), *more], env={**os.environ, **environment}, cwd=INSTALLED, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE, preexec_fn=die_with_parent)
         self.assertEqual(done.returncode, 0, f'\n{done.stdout}')
         self.assertIn('ok ', done.stdout)
 

@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ import paho.mqtt.client as paho
 
 import broker
 import mqttjs_test
+from authority import Authority
 from broker import BrokerCase, PATIENCE, die_with_parent, eventually
 
 WAIT_S = 10 * PATIENCE
@@ -144,19 +146,76 @@ class Node(WebSocketCase):
         self.script('five.mjs', 'ws')
 
 
+class Encrypted(WebSocketCase):
+    """Inside of TLS, each with its own certificate."""
+
+    @classmethod
+    def setUpClass(cls):
+        mqttjs_test.install()
+        cls.authority = Authority()
+        cls.authority.issue_server()
+        cls.tls_port = broker.free_port()
+        cls.options = (f'listener {cls.tls_port} 127.0.0.1', 'protocol websockets', f'certfile {cls.authority.path("server.pem")}',
+                       f'keyfile {cls.authority.path("server.key")}')
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.authority.close()
+
+    script = mqttjs_test.MqttJs.script
+
+    def open_tls(self):
+        context = ssl.create_default_context(cafile=self.authority.path('ca.pem'))
+        raw = socket.create_connection(('127.0.0.1', self.tls_port), timeout=WAIT_S)
+        s = context.wrap_socket(raw, server_hostname='localhost')
+        self.addCleanup(s.close)
+        return s
+
+    def test_mqtt_js_with_every_version(self):
+        self.script('everyday.mjs', 'wss', port=self.tls_port, NODE_EXTRA_CA_CERTS=self.authority.path('ca.pem'))
+
+    def test_paho(self):
+        Paho.exchange(self, paho.MQTTv5, os.urandom(300_000), self.tls_port, self.authority.path('ca.pem'))
+
+    def test_pings_that_come_while_nobody_reads_are_answered_later(self):
+        s = self.open_tls()
+        s.sendall(self.request())
+        self.assertIn(b' 101 ', s.recv(1000))
+        s.sendall(self.frame(ByHand.CONNECT))
+        self.assertEqual(s.recv(100)[2], 0x20)
+        for i in range(5):
+            s.sendall(self.frame(b'%d' % i, first=0x89))
+            self.assertEqual(s.recv(100), b'\x8a\x01%d' % i)
+        s.sendall(self.frame(struct.pack('>H', 1000), first=0x88))
+        self.assertEqual(self.read_all(s), b'\x88\x02\x03\xe8')
+
+    def test_the_plain_protocol_to_this_port_gets_no_answer_of_http(self):
+        s = socket.create_connection(('127.0.0.1', self.tls_port), timeout=WAIT_S)
+        self.addCleanup(s.close)
+        s.sendall(self.request())
+        try:
+            self.assertNotIn(b'HTTP', self.read_all(s))
+        except ConnectionResetError:
+            pass
+
+
 class Paho(WebSocketCase):
     def test_a_message_goes_around_with_every_version(self):
         for version in (paho.MQTTv31, paho.MQTTv311, paho.MQTTv5):
             for size in (10, 200, 70000, 1_000_000):
                 self.exchange(version, os.urandom(size))
 
-    def exchange(self, version, payload):
+    def exchange(self, version, payload, port=None, authority=None):
         got = []
         client = paho.Client(client_id=f'paho{version}', protocol=version, transport='websockets')
         client.on_message = lambda c, u, message: got.append(message.payload)
         client.on_connect = lambda c, *_: c.subscribe('paho/around', 2)
         client.on_subscribe = lambda c, *_: c.publish('paho/around', payload, 2)
-        client.connect('127.0.0.1', self.port)
+        if authority:
+            client.tls_set(authority)
+        client.connect('localhost' if authority else '127.0.0.1', port or self.port)
         client.loop_start()
         try:
             eventually(lambda: got, WAIT_S, 'the message')
@@ -167,20 +226,22 @@ class Paho(WebSocketCase):
 
 
 PAGE = """<!doctype html><meta charset=utf-8><title>waiting</title><script src=mqtt.min.js></script><pre id=said></pre><script>
+const [scheme, port] = location.hash.slice(1).split(':')
 const said = document.getElementById('said'), wanted = [3, 4, 5].flatMap((version) => [0, 1, 2].map((qos) => [version, qos]))
 function say(line) { said.textContent += line + '\\n' }
 function exchange(version, qos) {
   return new Promise((resolve, reject) => {
-    const client = mqtt.connect(`ws://127.0.0.1:${location.hash.slice(1)}/mqtt`, {
+    const client = mqtt.connect(`${scheme}://127.0.0.1:${port}/mqtt`, {
       protocolVersion: version, protocolId: version === 3 ? 'MQIsdp' : 'MQTT', reconnectPeriod: 0, clientId: `browser${version}${qos}` })
+    let done = false
     const payload = 'x'.repeat(100000) + version + qos, topic = `browser/${version}/${qos}`
     client.on('connect', () => client.subscribe(topic, { qos }, () => client.publish(topic, payload, { qos })))
     client.on('message', (t, got) => {
       if (t !== topic || got.toString() !== payload) reject(new Error('another message'))
-      else client.end(false, {}, resolve)
+      else { done = true; client.end(false, {}, resolve) }
     })
     client.on('error', reject)
-    client.on('close', () => reject(new Error('closed')))
+    client.on('close', () => done || reject(new Error('closed')))
   })
 }
 (async () => {
@@ -227,14 +288,14 @@ class Browser(WebSocketCase):
         self.addCleanup(server.shutdown)
         return server.server_address[1], results
 
-    def browse(self, broker_port):
+    def browse(self, scheme, broker_port):
         page_port, results = self.serve()
         profile = tempfile.mkdtemp(prefix='profile-', dir=self.folder)
         log = open(self.folder / 'chromium.txt', 'wb')
         self.addCleanup(log.close)
         # As root there is no sandbox; the page is our own.
-        chromium = subprocess.Popen([self.chromium, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking',
-                                     '--disable-component-update', f'--user-data-dir={profile}', '--remote-debugging-pipe', f'http://127.0.0.1:{page_port}/page.html#{broker_port}'],
+        chromium = subprocess.Popen([self.chromium, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking', '--ignore-certificate-errors',
+                                     '--disable-component-update', f'--user-data-dir={profile}', '--remote-debugging-port=0', f'http://127.0.0.1:{page_port}/page.html#{scheme}:{broker_port}'],
                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         try:
             eventually(lambda: results or chromium.poll() is not None, 60, 'an answer of the page')
@@ -249,7 +310,28 @@ class Browser(WebSocketCase):
         return results[0]
 
     def test_a_page_exchanges_messages_with_every_version_and_qos(self):
-        said = self.browse(self.port)
+        said = self.browse('ws', self.port)
+        self.assertNotIn('FAILED', said)
+        self.assertEqual(said.count('ok '), 9, said)
+
+
+class EncryptedPage(Browser):
+    """The same inside of TLS; the browser does not know the authority, and is told not to mind."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.authority = Authority()
+        cls.authority.issue_server()
+        cls.options = ('protocol websockets', f'certfile {cls.authority.path("server.pem")}', f'keyfile {cls.authority.path("server.key")}')
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.authority.close()
+
+    def test_a_page_exchanges_messages_with_every_version_and_qos(self):
+        said = self.browse('wss', self.port)
         self.assertNotIn('FAILED', said)
         self.assertEqual(said.count('ok '), 9, said)
 
@@ -259,7 +341,7 @@ class Origins(Browser):
     options = ('protocol websockets', 'websockets_origin https://example.com')
 
     def test_a_page_exchanges_messages_with_every_version_and_qos(self):
-        said = self.browse(self.port)
+        said = self.browse('ws', self.port)
         self.assertNotIn('ok ', said)
         self.assertEqual(said.count('FAILED'), 9, said)
 

@@ -257,13 +257,64 @@ play_logins(struct world *w)
     settle(w, 60000);
 }
 
+/* ------------------------------------------------------------------------------------------- through a proxy, in a WebSocket */
+
+/* PROXY version 2 for an IPv6 address with a certificate's name, in two pieces, then the request in two pieces. */
+static void
+arrive(struct client *c)
+{
+    static const uint8_t header[] = "\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x35\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x30\x39\x07\x5b"
+                                    "\x20\x00\x0e\x03\0\0\0\0\x22\x00\x06sensor";
+    client_send_raw(c, header, 20);
+    settle(c->world, 1);
+    client_send_raw(c, header + 20, sizeof header - 1 - 20);
+    client_send_raw(c, "GET / HT", 8);
+    settle(c->world, 1);
+    client_ask_upgrade(c, "TP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n");
+    settle(c->world, 1);
+}
+
+static void
+play_ways(struct world *w)
+{
+    static const char *const filters[] = {"a/b"};
+    struct client *s = client_open(w, 5), *p = client_open(w, 5), *bad = client_open(w, 5);
+    arrive(s);
+    arrive(p);
+    arrive(bad);
+    send_connect(s, 5, "subscriber", true, true);
+    send_connect(p, 5, "publisher", true, false);
+    settle(w, 10);
+    send_subscribe(s, 1, filters, 1);
+    client_send_frame(s, 0x89, "ping", 4);
+    client_send_frame(bad, 0x81, "text", 4);
+    settle(w, 10);
+    for (uint16_t i = 1; i < 6; i++) {
+        send_publish(p, "a/b", i == 3 ? 1500 : 40, (uint8_t)(i % 3), false, i);
+    }
+    settle(w, 10);
+    drain(s);
+    drain(p);
+    settle(w, 10);
+    client_send_frame(s, 0x88, "\x03\xe8", 2);
+    settle(w, 3000);
+    client_close(&s);
+    client_close(&p);
+    client_close(&bad);
+    settle(w, 60000);
+}
+
 /* Someone who comes afterwards is served as ever. */
 static void
-check_alive(struct world *w)
+check_alive(struct world *w, void (*come)(struct client *c))
 {
     static const char *const filters[] = {"alive"};
     struct client *c = client_open(w, 4);
     struct packet got;
+    if (come != NULL) {
+        come(c);
+    }
     send_connect(c, 4, "checker", true, false);
     world_settle(w);
     assert_true(client_receive(c, &got));
@@ -285,9 +336,11 @@ check_alive(struct world *w)
 struct scenario {
     void (*play)(struct world *w);
     const char *options;
+    void (*arrive)(struct client *c); /* what a client sends before CONNECT; NULL: nothing */
 };
 
-static const struct scenario messages = {play, NULL}, logins = {play_logins, users_option};
+static const struct scenario messages = {play, NULL, NULL}, logins = {play_logins, users_option, NULL};
+static const struct scenario ways = {play_ways, "enable_proxy_protocol 2\nprotocol websockets\n", arrive};
 
 static uint64_t
 run(const struct scenario *scenario, unsigned shards, uint64_t at, uint64_t every)
@@ -299,7 +352,7 @@ run(const struct scenario *scenario, unsigned shards, uint64_t at, uint64_t ever
     scenario->play(w);
     uint64_t seen = allocations;
     fail_at = NEVER;
-    check_alive(w);
+    check_alive(w, scenario->arrive);
     world_close(&w);
     return seen;
 }
@@ -331,6 +384,13 @@ each_single_failure_of_a_login_is_survived(void **state)
 }
 
 static void
+each_single_failure_of_a_websocket_behind_a_proxy_is_survived(void **state)
+{
+    (void)state;
+    fail_each(&ways);
+}
+
+static void
 failures_without_end_are_survived(void **state)
 {
     (void)state;
@@ -338,6 +398,7 @@ failures_without_end_are_survived(void **state)
         for (uint64_t at = 0; at < 60; at += 7) {
             run(&messages, 2, at, every);
             run(&logins, 2, at, every);
+            run(&ways, 2, at, every);
         }
     }
 }
@@ -348,6 +409,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_single_failure_is_survived),
         cmocka_unit_test(each_single_failure_of_a_login_is_survived),
+        cmocka_unit_test(each_single_failure_of_a_websocket_behind_a_proxy_is_survived),
         cmocka_unit_test(failures_without_end_are_survived),
     };
     users_open();

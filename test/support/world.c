@@ -337,13 +337,19 @@ client_pull(struct client *client)
 }
 
 void
-client_upgrade(struct client *client, const char *request)
+client_ask_upgrade(struct client *client, const char *request)
 {
     static const char good[] = "GET /mqtt HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
     client->web = calloc(1, sizeof *client->web);
     request = request != NULL ? request : good;
     client_send_raw(client, request, (uint32_t)strlen(request));
+}
+
+void
+client_upgrade(struct client *client, const char *request)
+{
+    client_ask_upgrade(client, request);
     world_settle(client->world);
     pull(client);
 }

@@ -68,8 +68,9 @@ void client_close(struct client **client);
 
 /*
  * From now on the client talks inside of a WebSocket. Sends `request` (NULL: a good one) and takes in the answer; what is sent and received afterwards with the functions
- * here is framed and unframed.
+ * here is framed and unframed. client_ask_upgrade() does not wait for the answer.
  */
+void client_ask_upgrade(struct client *client, const char *request);
 void client_upgrade(struct client *client, const char *request);
 /* A masked frame; `first`: its first byte. */
 void client_send_frame(struct client *client, uint8_t first, const void *payload, uint32_t size);

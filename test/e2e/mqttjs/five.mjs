@@ -1,5 +1,5 @@
 // MQTT.js with version 5: properties, aliases both ways, options, shared subscriptions, limits, reasons.
-import { check, connect, next, port, run, same, sleep, within } from './checks.mjs'
+import { check, connect, next, port, protocol, run, same, sleep, within } from './checks.mjs'
 import mqtt from 'mqtt'
 
 const onMosquitto = process.env.TIDEWIRE_E2E_PEER === 'mosquitto'
@@ -87,7 +87,7 @@ await run([
     same((await told).reasonCode, 0x8E, 'reason')
   }],
   ['an authentication method is refused with 0x8C [MQTT-4.12.0-1]', async () => {
-    const client = mqtt.connect({ host: '127.0.0.1', port, protocolVersion: 5, reconnectPeriod: 0, properties: { authenticationMethod: 'none such', authenticationData: Buffer.from('x') } })
+    const client = mqtt.connect({ host: '127.0.0.1', port, protocol, path: '/mqtt', protocolVersion: 5, reconnectPeriod: 0, properties: { authenticationMethod: 'none such', authenticationData: Buffer.from('x') } })
     const error = await within(new Promise((resolve) => client.once('error', resolve)), 'an error')
     client.end(true)
     same(error.code, 0x8C, 'reason')
