@@ -65,7 +65,9 @@ websocket_unmask(uint8_t *target, const uint8_t *source, uint32_t size, uint8_t 
         uint32_t four = simd_load_u32(source + at) ^ word;
         memcpy(target + at, &four, sizeof four);
     }
-    websocket_unmask_portable(target + at, source + at, size - at, mask); /* 16 and 4 leave the mask as it is */
+    if (at < size) {
+        websocket_unmask_portable(target + at, source + at, size - at, mask); /* 16 and 4 leave the mask as it is */
+    }
 }
 
 #else

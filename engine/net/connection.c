@@ -89,7 +89,7 @@ remember_path(struct shard *shard, struct connection *c)
 void
 connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
 {
-    if (c->extra != NULL) {
+    if (c->extra != NULL && peer->family != 0) {
         c->extra->peer_path = NULL;
     }
     c->peer_port = peer->port;

@@ -1,8 +1,8 @@
 /*
  * proxy_layer: the PROXY header that a connection of such a listener starts with. It is read once, before everything else; a connection without it ends.
  *
- * What it says becomes the connection's peer address, and stays with the transport as far as somebody may ask for it: whether the client uses TLS, and who it is by a
- * certificate that the proxy has verified.
+ * What it says becomes the connection's peer address, and stays with the transport as far as somebody may ask for it: whether the client uses TLS, and who it
+ * is by a certificate that the proxy has verified.
  */
 #ifndef TIDEWIRE_ENGINE_TRANSPORT_PROXY_LAYER_H
 #define TIDEWIRE_ENGINE_TRANSPORT_PROXY_LAYER_H

@@ -73,8 +73,8 @@ bool transport_identity(const struct connection *c, struct tls_identity *identit
 void transport_received_plain(struct shard *shard, struct connection *c, struct bytes data);
 
 /*
- * For layers that start with a header. transport_gather: everything of it that has come, `data` last; false: out of memory, and the connection has ended. Then one of the other
- * two: it is not whole yet; or it is, with `size` bytes in all, and what is left of `data` after it comes back.
+ * For layers that start with a header. transport_gather: everything of it that has come, `data` last; false: out of memory, and the connection has ended. Then
+ * one of the other two: it is not whole yet; or it is, with `size` bytes in all, and what is left of `data` after it comes back.
  */
 bool transport_gather(struct shard *shard, struct connection *c, struct bytes data, struct bytes *all);
 void transport_gather_more(struct shard *shard, struct connection *c, struct bytes data);

@@ -67,8 +67,8 @@ struct client *client_open(struct world *world, uint8_t version);
 void client_close(struct client **client);
 
 /*
- * From now on the client talks inside of a WebSocket. Sends `request` (NULL: a good one) and takes in the answer; what is sent and received afterwards with the functions
- * here is framed and unframed. client_ask_upgrade() does not wait for the answer.
+ * From now on the client talks inside of a WebSocket. Sends `request` (NULL: a good one) and takes in the answer; what is sent and received afterwards with the
+ * functions here is framed and unframed. client_ask_upgrade() does not wait for the answer.
  */
 void client_ask_upgrade(struct client *client, const char *request);
 void client_upgrade(struct client *client, const char *request);
