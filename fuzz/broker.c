@@ -6,9 +6,11 @@
  *
  *   bit 7: go on at once (0: let the broker come to rest)   bits 6..2: what (enum operation)   bits 1..0: which client      then its arguments
  *
- * Bytes are sent raw (CHUNK), with a fixed header made here so that the body may be of any size (PACKET), or as packets put together from small tables, so
+ * There are two users, and who names none comes in as well. Bytes are sent raw (CHUNK), with a fixed header made here so that the body may be of any size (PACKET), or as packets put together from small tables, so
  * that a changed byte of the program is another packet and not only another error.
  */
+#include "test/support/scram_client.h"
+#include "test/support/users.h"
 #include "test/support/world.h"
 
 #include <stdio.h>
@@ -23,9 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum operation {
     OPEN, CLOSE, RESET, FINISH, STUCK, ADVANCE, CHUNK, PACKET, CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, PUBREL, ANSWER, READ, DISCONNECT,
-    TURN, RELOAD, OPERATIONS
+    TURN, RELOAD, LOGIN, AUTH, HOLD_WORK, OPERATIONS
 };
 
+static char with_users[512]; /* what is always said, and the password file */
 static const char *const always = "max_inflight_messages 3\nmax_queued_messages 5\npersistent_client_expiration 1h\n"
                                   "max_packet_size 30000\nmax_connect_packet_size 500\nreceive_maximum 4\n";
 static const char *const limits[4] = {
@@ -53,6 +56,7 @@ struct peer {
     uint16_t in_flight[16]; /* packet identifiers sent to it and not acknowledged to the end */
     uint32_t in_flight_count;
     uint16_t next_id, next_name;
+    struct scram_client device; /* of its last LOGIN or AUTH that began an exchange */
     uint32_t first_used;
     uint8_t first[512];    /* what it sent first */
     uint8_t *received;
@@ -206,6 +210,60 @@ say_connect(struct program *p, struct peer *peer)
     say(p, peer, &packet);
 }
 
+static struct bytes
+begin_exchange(struct peer *peer, bool right)
+{
+    scram_client_start(&peer->device, "n,,", "eve", "nonce", right ? "pencil" : "wrong");
+    return scram_client_first(&peer->device);
+}
+
+static void
+put_auth(struct properties *p, struct bytes data, bool good_method)
+{
+    p->authentication_method = good_method ? text_of("SCRAM-SHA-256") : text_of("PLAIN");
+    p->authentication_data = data;
+    properties_mark(p, PROPERTY_AUTHENTICATION_METHOD);
+    if (data.size > 0) {
+        properties_mark(p, PROPERTY_AUTHENTICATION_DATA);
+    }
+}
+
+/* A CONNECT with a user name and a password, right or wrong, or one that begins an exchange. */
+static void
+say_login(struct program *p, struct peer *peer)
+{
+    static const char *const users[4] = {"ann", "eve", "nobody", ""};
+    static const char *const secrets[4] = {"secret", "pencil", "wrong", ""};
+    uint8_t how = next(p);
+    struct packet packet = {.type = PACKET_CONNECT};
+    struct connect *c = &packet.connect;
+    open_peer(p, peer, -1);
+    peer->version = peer->spoken ? peer->version : how & 1 ? 5 : 4;
+    c->version = peer->version;
+    c->clean_start = true;
+    c->client_id = text_of(how >> 1 & 1 ? "client" : "c");
+    c->has_user_name = c->has_password = how >> 2 & 1;
+    c->user_name = text_of(users[how >> 3 & 3]);
+    c->password = text_of(secrets[how >> 5 & 3]);
+    if (how >> 7 && peer->version == 5) {
+        put_auth(&c->properties, how >> 6 & 1 ? bytes_of(NULL, 0) : begin_exchange(peer, how >> 5 & 1), true);
+    }
+    say(p, peer, &packet);
+}
+
+/* AUTH: begins an exchange, or goes on with one. */
+static void
+say_auth(struct program *p, struct peer *peer)
+{
+    uint8_t how = next(p);
+    bool begins = how & 1;
+    struct packet packet = {.type = PACKET_AUTH, .disconnect = {.reason = how >> 1 & 1 ? REASON_REAUTHENTICATE : REASON_CONTINUE_AUTHENTICATION}};
+    put_auth(&packet.disconnect.properties, begins ? begin_exchange(peer, how >> 2 & 1) : scram_client_final(&peer->device), how >> 3 & 1);
+    if (peer->version == 5) {
+        say(p, peer, &packet);
+    }
+}
+
 static void
 say_subscribe(struct program *p, struct peer *peer)
 {
@@ -328,17 +386,29 @@ check_publish(struct peer *peer, const struct publish *publish)
     }
 }
 
-/* One CONNACK, before everything else; after a refusal nothing; and what the client asked for in CONNECT is kept to. */
+/* One CONNACK, before everything but AUTH; after a refusal nothing; and what the client asked for in CONNECT is kept to. */
 static void
 check_packet(struct peer *peer, const struct packet *packet, uint32_t size)
 {
-    require(peer->greeted == (packet->type != PACKET_CONNACK) && !peer->refused);
-    peer->greeted = true;
+    bool exchange = packet->type == PACKET_AUTH && !peer->greeted;
+    require((peer->greeted == (packet->type != PACKET_CONNACK) || exchange) && !peer->refused);
+    peer->greeted = !exchange;
     require(size <= peer->packet_size_max || packet->type == PACKET_CONNACK); /* MQTT5 [MQTT-3.1.2-24] */
     if (packet->type == PACKET_CONNACK) {
         peer->refused = packet->connack.reason != REASON_SUCCESS;
     } else if (packet->type == PACKET_PUBLISH) {
         check_publish(peer, &packet->publish);
+    }
+}
+
+static void
+prove(struct program *p, struct peer *peer, const struct packet *challenge)
+{
+    if (challenge->disconnect.reason == REASON_CONTINUE_AUTHENTICATION &&
+        scram_client_answer(&peer->device, challenge->disconnect.properties.authentication_data)) {
+        struct packet packet = {.type = PACKET_AUTH, .disconnect = {.reason = REASON_CONTINUE_AUTHENTICATION}};
+        put_auth(&packet.disconnect.properties, scram_client_final(&peer->device), true);
+        say(p, peer, &packet);
     }
 }
 
@@ -353,6 +423,7 @@ answer(struct program *p, struct peer *peer, const struct packet *packet, uint8_
         break;
     case PACKET_PUBREC: say_ack(p, peer, PACKET_PUBREL, packet->ack.packet_id, 0); break;
     case PACKET_PUBREL: say_ack(p, peer, PACKET_PUBCOMP, packet->ack.packet_id, 0); break;
+    case PACKET_AUTH: prove(p, peer, packet); break;
     default: break;
     }
 }
@@ -433,12 +504,20 @@ reload(struct program *p)
     if (*config == NULL) {
         char text[1024], error[256];
         int size = snprintf(text, sizeof text, "listener %d 127.0.0.1\nallow_anonymous true\nshards %u\nsys_interval 0\nlog_dest none\n%s%s", WORLD_PORT, SHARDS,
-                            always, limits[config - p->reloaded]);
+                            with_users, limits[config - p->reloaded]);
         *config = config_parse_text(text, (uint32_t)size, "reload", false, error, sizeof error);
         require(*config != NULL);
     }
     char error[256];
     require(broker_reload(p->world->broker, *config, error, sizeof error) == 0);
+}
+
+/* Passwords are hashed when it is let go; each shard's queue is soon full. */
+static void
+hold_work(struct program *p)
+{
+    uint8_t room = next(p) & 3;
+    sim_hold_work(p->world->sim, room > 0, room - 1u);
 }
 
 static void
@@ -466,6 +545,9 @@ step(struct program *p)
     case DISCONNECT: say_disconnect(p, peer); break;
     case TURN: shard_turn(p->world->broker->shards[next(p) % SHARDS], false); break;
     case RELOAD: reload(p); break;
+    case LOGIN: say_login(p, peer); break;
+    case AUTH: say_auth(p, peer); break;
+    case HOLD_WORK: hold_work(p); break;
     default: break;
     }
     if (operation < 128) {
@@ -473,11 +555,25 @@ step(struct program *p)
     }
 }
 
+/* Once for all runs of this process. */
+static void
+make_users(void)
+{
+    if (with_users[0] == '\0') {
+        users_open();
+        users_add("ann", PASSWORD_PBKDF2, "secret");
+        users_add("eve", PASSWORD_SCRAM, "pencil");
+        snprintf(with_users, sizeof with_users, "%spassword_file %s\n", always, users_path());
+        atexit(users_close);
+    }
+}
+
 static struct world *
 open_world(uint8_t setup)
 {
     char options[1024];
-    snprintf(options, sizeof options, "%s%s", always, limits[setup & 3]);
+    make_users();
+    snprintf(options, sizeof options, "%s%s", with_users, limits[setup & 3]);
     struct world *world = world_open(setup, SHARDS, options);
     struct sim_faults faults = {.delay_ns_max = setup >> 2 & 1 ? 50000 : 0, .fragment_percent = setup >> 3 & 1 ? 50 : 0, .pipe_size = setup >> 4 & 1 ? 2000 : 0};
     sim_set_faults(world->sim, &faults);
@@ -531,6 +627,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hear(&p, &p.peers[i], 1000, false, 0);
     }
     bool stays = data[0] >> 7; /* the broker stops first */
+    sim_hold_work(p.world->sim, stays, 0);
     for (unsigned i = 0; i < PEERS && !stays; i++) {
         close_peer(&p, &p.peers[i]);
     }
