@@ -41,6 +41,7 @@ enum option_flag {
     OPTION_PREFIX = 1 << 5,           /* the name is the start of a family of names */
     OPTION_ALIAS = 1 << 6,            /* an older name of another row */
     OPTION_OF_SECURITY = 1 << 7,      /* the field is in struct config_security: the one for all, or with per_listener_settings the listener's */
+    OPTION_FOR_ALL = 1 << 8,          /* for all listeners even with per_listener_settings, other than in Mosquitto */
 };
 
 struct option {

@@ -149,6 +149,9 @@ read_value(struct parser *parser, const struct option *option, const char *name,
     if ((option->flags & OPTION_AFTER_LISTENER) && parser->listener == NULL) {
         return parser_refuse(parser, "option '%s' belongs to a listener: put it after a 'listener' line of this file", name);
     }
+    if ((option->flags & OPTION_FOR_ALL) && parser->config->per_listener_settings) {
+        parser_warn(parser, "option '%s' is for all listeners here, with 'per_listener_settings' too", name);
+    }
     switch (option->kind) {
     case OPTION_REFUSED:
         return parser_refuse(parser, "option '%s' is not supported: %s", name, option->remark);

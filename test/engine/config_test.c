@@ -480,6 +480,10 @@ per_listener_settings_keeps_listeners_apart(void **state)
     config = accept("per_listener_settings true\npassword_file /a\n"); /* the default listener */
     assert_string_equal(config_security(config, 0)->password_file, "/a");
     config_free(&config);
+    config = accept("per_listener_settings true\nlistener 1883\nallow_anonymous true\nauto_id_prefix x-\n");
+    assert_int_equal(config->warning_count, 1);
+    assert_non_null(strstr(config->warnings[0], "'auto_id_prefix' is for all listeners here"));
+    config_free(&config);
     refuse("password_file /a\nper_listener_settings true\n", "has to come before 'password_file'");
     refuse("allow_anonymous true\nper_listener_settings true\n", "has to come before 'allow_anonymous'");
 }
