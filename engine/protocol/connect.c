@@ -14,20 +14,32 @@
 #define ASSIGNED_ID_RANDOM 22u
 #define CLIENT_ID_MAX 65535u
 
+/* With the names that it gave itself: whose password was wrong, an operator wants to know. */
+static void
+tell_refused(const struct connection *c, const struct connect *connect, uint8_t reason, const char *explain)
+{
+    struct bytes id = connect->client_id, user = connect->user_name;
+    bool named = user.size > 0;
+    log_peer(CONFIG_LOG_NOTICE, reason & (LOG_REASONS_MAX - 1), "Client %.*s [%s]%s%.*s%s refused: %s (0x%02X %s).", id.size > 0 ? (int)id.size : 1,
+             id.size > 0 ? (const char *)id.data : "?", connection_peer_text(c), named ? " as u'" : "", (int)user.size, (const char *)user.data, named ? "'" : "",
+             explain, reason, reason_name(reason));
+}
+
 void
-connect_refuse(struct shard *shard, struct connection *c, uint8_t asked, uint8_t reason, const char *explain)
+connect_refuse(struct shard *shard, struct connection *c, const struct connect *connect, uint8_t reason, const char *explain)
 {
     /* A level that we do not speak is answered in 3.1.1's form below 5 (MQTT3 [MQTT-3.1.2-2]), in version 5's above. */
-    uint8_t version = asked >= MQTT_VERSION_5 ? MQTT_VERSION_5 : MQTT_VERSION_311;
+    uint8_t version = connect->version >= MQTT_VERSION_5 ? MQTT_VERSION_5 : MQTT_VERSION_311;
+    tell_refused(c, connect, reason, explain);
     if (version != MQTT_VERSION_5 && (reason == REASON_MALFORMED_PACKET || reason == REASON_PROTOCOL_ERROR)) {
-        connection_close(shard, c, reason, explain); /* MQTT3 [MQTT-3.1.4-1]: closed without a CONNACK */
+        connection_close(shard, c, reason, NULL); /* MQTT3 [MQTT-3.1.4-1]: closed without a CONNACK */
         return;
     }
     struct connack connack = {.reason = reason};
     uint8_t bytes[16];
     uint32_t size = encode_connack(bytes, sizeof bytes, version, &connack);
     connection_put(shard, c, bytes, size);
-    connection_close(shard, c, reason, explain);
+    connection_close(shard, c, reason, NULL);
 }
 
 /*
@@ -295,7 +307,7 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
     struct session *session = take_session(shard, connect, client_id, &facts.session_present, &reason);
     if (session == NULL) {
         principal_free(shard->account, &principal);
-        connect_refuse(shard, c, connect->version, reason, "no session can be made");
+        connect_refuse(shard, c, connect, reason, "no session can be made");
         return;
     }
     bool remembered = set_principal(shard, session, principal);
@@ -362,7 +374,7 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
     }
     if (reason != REASON_SUCCESS) {
         stats_add(&shard->stats.drops[DROP_BAD_INPUT], 1);
-        connect_refuse(shard, c, connect.version, reason, explain);
+        connect_refuse(shard, c, &connect, reason, explain);
         return;
     }
     if (connect.client_id.size > 0) {
@@ -382,7 +394,7 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
         admit_client(shard, c, &connect, answer.principal);
         break;
     case LOGIN_REFUSED:
-        connect_refuse(shard, c, connect.version, answer.reason, answer.explain);
+        connect_refuse(shard, c, &connect, answer.reason, answer.explain);
         break;
     case LOGIN_PENDING:
     case LOGIN_TALKING:

@@ -31,7 +31,7 @@ void handle_disconnect(struct shard *shard, struct connection *c, const struct f
 void handle_auth(struct shard *shard, struct connection *c, const struct frame *frame);
 
 /* Answers a CONNECT with an error CONNACK in its own version, then closes. MQTT5 [MQTT-3.1.4-2]. */
-void connect_refuse(struct shard *shard, struct connection *c, uint8_t version, uint8_t reason, const char *explain);
+void connect_refuse(struct shard *shard, struct connection *c, const struct connect *connect, uint8_t reason, const char *explain);
 
 /* True for topic names that no client's message reaches others by: $SYS and below (MQTT5 4.7.2), and $CONTROL/, where Mosquitto takes orders. */
 bool input_topic_is_ours(struct bytes topic);

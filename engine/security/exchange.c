@@ -238,6 +238,18 @@ go_on_with_connect(struct shard *shard, struct connection *c, struct exchange *x
     free_exchange(shard, x);
 }
 
+/* The CONNECT of this exchange, borrowed from it; an empty one if it authenticates again. */
+static struct connect
+connect_of(const struct exchange *x)
+{
+    struct frame frame;
+    struct connect connect = {.version = MQTT_VERSION_5};
+    if (x != NULL && x->connect_size > 0 && frame_read(bytes_of(x->connect, x->connect_size), UINT32_MAX, &frame) == FRAME_DONE) {
+        decode_connect(&frame, &connect);
+    }
+    return connect;
+}
+
 static void
 fail(struct shard *shard, struct connection *c, uint8_t reason, const char *why)
 {
@@ -247,23 +259,11 @@ fail(struct shard *shard, struct connection *c, uint8_t reason, const char *why)
         stats_add(&shard->stats.drops[DROP_BAD_INPUT], 1);
     }
     if (c->state == CONNECTION_NEW) {
-        connect_refuse(shard, c, MQTT_VERSION_5, reason, why);
+        struct connect connect = connect_of(c->extra->exchange);
+        connect_refuse(shard, c, &connect, reason, why);
     } else {
         connection_close(shard, c, reason, why); /* MQTT5 4.12.1 */
     }
-}
-
-/* The user name that the CONNECT of this exchange gave, if any. */
-static struct bytes
-claimed_user(const struct exchange *x)
-{
-    struct frame frame;
-    struct connect connect;
-    if (x->connect_size == 0 || frame_read(bytes_of(x->connect, x->connect_size), UINT32_MAX, &frame) != FRAME_DONE ||
-        decode_connect(&frame, &connect) != REASON_SUCCESS) {
-        return bytes_of(NULL, 0);
-    }
-    return connect.user_name;
 }
 
 static void
@@ -271,7 +271,7 @@ take_message(struct shard *shard, struct connection *c, struct bytes data)
 {
     struct exchange *x = c->extra->exchange;
     const char *why = NULL;
-    uint8_t reason = step(shard, c, x, data, claimed_user(x), &why);
+    uint8_t reason = step(shard, c, x, data, connect_of(x).user_name, &why);
     if (reason != REASON_SUCCESS) {
         fail(shard, c, reason, why);
     } else if (x->scram.state != SCRAM_PROVED || c->state == CONNECTION_CLOSED) {

@@ -114,6 +114,7 @@ class Clients(LoginCase):
         self.connected(user='ann', password='secret').disconnect()
         self.refused(BAD_PASSWORD, user='ann', password='hunter2hunter2')
         eventually(lambda: "u'ann'" in self.broker.stderr(), what='the line of the log')
+        eventually(lambda: "Client x [" in self.broker.stderr() and "as u'ann' refused: a wrong user name or password" in self.broker.stderr(), what='the refusal in the log')
         self.assertNotIn('hunter2', self.broker.stderr())
         self.assertNotIn('secret', self.broker.stderr())
 
