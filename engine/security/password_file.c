@@ -309,7 +309,9 @@ password_file_read(const char *path, char *error, size_t error_size, char *warni
         }
         free(text);
         if (warning != NULL) {
-            snprintf(warning, warning_size, about.st_mode & S_IROTH ? "%s: everybody on this machine may read the password file; chmod 0640 or less" : "", path);
+            bool open_to_all = about.st_mode & S_IROTH;
+            snprintf(warning, warning_size, "%s%s", open_to_all ? path : "",
+                     open_to_all ? ": everybody on this machine may read the password file; chmod 0640 or less" : "");
         }
     }
     if (stream != NULL) {
