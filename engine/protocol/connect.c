@@ -290,7 +290,7 @@ tell_connected(const struct connection *c, const struct connect *connect, struct
 }
 
 static void
-admit_client(struct shard *shard, struct connection *c, const struct connect *connect, struct principal *principal)
+admit_client(struct shard *shard, struct connection *c, const struct connect *connect, bool id_given, struct principal *principal)
 {
     uint8_t assigned[128];
     struct bytes client_id = connect->client_id;
@@ -299,7 +299,7 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
     }
     struct connack_facts facts = {
         .connect = connect,
-        .assigned_id = connect->client_id.size == 0 && connect->version == MQTT_VERSION_5 ? client_id : bytes_of(NULL, 0),
+        .assigned_id = !id_given && connect->version == MQTT_VERSION_5 ? client_id : bytes_of(NULL, 0),
         .expiry_s = session_expiry_of(shard, connect),
         .keep_alive_s = keep_alive_of(shard, connect),
     };
@@ -369,6 +369,7 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
     if (reason == REASON_SUCCESS) {
         reason = check_will_qos(shard, c, &connect);
     }
+    bool id_given = connect.client_id.size > 0; /* MQTT5 [MQTT-3.2.2-16]: who gave none is told the one it has */
     if (reason == REASON_SUCCESS) {
         reason = login_name_client(shard, c, &connect, &explain);
     }
@@ -391,7 +392,7 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
     }
     switch (verdict) {
     case LOGIN_ACCEPTED:
-        admit_client(shard, c, &connect, answer.principal);
+        admit_client(shard, c, &connect, id_given, answer.principal);
         break;
     case LOGIN_REFUSED:
         connect_refuse(shard, c, &connect, answer.reason, answer.explain);

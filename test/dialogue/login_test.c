@@ -386,6 +386,8 @@ the_user_name_can_be_the_client_identifier(struct world *w)
     expect_disconnect(a, REASON_SESSION_TAKEN_OVER);
     ping(b);
     join(w, 5, "", .user_name = "bob", .password = "other");
+    claim_text(greeting.connack.properties.assigned_client_id, "bob"); /* MQTT5 [MQTT-3.2.2-16] */
+    join(w, 5, "else", .user_name = "bob", .password = "other");
     claim(!properties_has(&greeting.connack.properties, PROPERTY_ASSIGNED_CLIENT_IDENTIFIER));
     for (uint8_t version = 3; version <= 5; version++) {
         expect_connack(knock(w, version, "ann"), code(version, REASON_NOT_AUTHORIZED));
