@@ -13,7 +13,7 @@ import unittest
 import broker
 from broker import Broker, PATIENCE, eventually
 from mosquitto_clients_test import Listener, RUN_S
-from wire import Client, PUBACK, PUBLISH, SUBACK, Silence, publish_bytes, subscribe_bytes
+from wire import Client, PUBACK, PUBLISH, SESSION_EXPIRY, SUBACK, Silence, publish_bytes, subscribe_bytes
 
 MOSQUITTO = '/usr/sbin/mosquitto'
 NOT_AUTHORIZED = 0x87
@@ -93,11 +93,11 @@ def answers(port):
     return granted
 
 
-def subscribe_anyhow(c):
+def subscribe_anyhow(c, qos=0):
     """To everything; a broker may refuse what could never bring a message."""
     for filter_ in ('#', '$x/#'):
         packet_id = c.new_packet_id()
-        c.send(subscribe_bytes(5, packet_id, [(filter_, 0)]))
+        c.send(subscribe_bytes(5, packet_id, [(filter_, qos)]))
         c.expect_answer(SUBACK, packet_id)
 
 
@@ -226,6 +226,39 @@ class Operator(unittest.TestCase):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(str(self.list_path), done.stdout)
             self.assertIn(complaint, done.stdout)
+
+
+class TwoDoors(Broker):
+    """One listener with a list, and one without."""
+
+    def config_text(self):
+        self.open_port = self.open_port or broker.free_port()
+        return '\n'.join(['per_listener_settings true', 'shards 2', 'log_dest stderr', 'user root', f'listener {self.port} 127.0.0.1', 'allow_anonymous true',
+                          f'acl_file {self.directory / "acl"}', f'listener {self.open_port} 127.0.0.1', 'allow_anonymous true']) + '\n'
+
+    open_port = None
+
+
+class PerListener(unittest.TestCase):
+    def test_each_listener_has_its_own_list(self):
+        one = TwoDoors()
+        (one.directory / 'acl').write_text('topic read a\n')
+        one.start()
+        self.addCleanup(one.kill)
+        limited, free = Client(one.port), Client(one.open_port)
+        limited.connect('limited', clean=True, properties=[(SESSION_EXPIRY, 1000)])
+        free.connect('free')
+        subscribe_anyhow(limited, qos=1)
+        self.assertFalse(may_publish(limited, 'b'))
+        limited.socket.close()
+        for topic in ('a', 'b'):
+            free.publish(topic, topic, qos=1)  # it is away, and its listener's list counts all the same
+        again = Client(one.open_port)
+        again.connect('limited', clean=False, properties=[(SESSION_EXPIRY, 0)])
+        again.expect_publish('a', 'a')
+        free.publish('b', 'now', qos=1)
+        again.expect_publish('b', 'now')  # it came through the other door now
+        one.stop()
 
 
 if __name__ == '__main__':
