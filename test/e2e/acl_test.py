@@ -222,10 +222,11 @@ class Operator(unittest.TestCase):
                 self.list_path.write_text(text)
             self.broker.port = broker.free_port()
             self.broker.write_config()
-            done = broker.run_once(['-c', str(self.broker.config_path)])
-            self.assertNotEqual(done.returncode, 0)
-            self.assertIn(str(self.list_path), done.stdout)
-            self.assertIn(complaint, done.stdout)
+            for look in ([], ['--test-config']):
+                done = broker.run_once(['-c', str(self.broker.config_path), *look])
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(str(self.list_path), done.stdout)
+                self.assertIn(complaint, done.stdout)
 
 
 class TwoDoors(Broker):
@@ -258,6 +259,8 @@ class PerListener(unittest.TestCase):
         again.expect_publish('a', 'a')
         free.publish('b', 'now', qos=1)
         again.expect_publish('b', 'now')  # it came through the other door now
+        again.socket.close()
+        free.socket.close()
         one.stop()
 
 
