@@ -270,10 +270,15 @@ fleet_open_more(struct fleet *f, uint64_t now_ns)
 {
     const struct options *o = f->shared.options;
 
+    uint32_t opened = 0;
+
     for (; f->order.cursor < f->count; f->order.cursor++) {
         struct client *c = &f->clients[f->order.cursor];
         if (!is_in(c, f->order.groups)) {
             continue;
+        }
+        if (opened == FLEET_TURN_OPENINGS) {
+            return now_ns;
         }
         if (f->opening >= most_under_way(f, c) || !client_is_at_rest(c) || !tunnel_shared_may_open(&f->tunnels, f->opening)) {
             return UINT64_MAX;
@@ -283,6 +288,7 @@ fleet_open_more(struct fleet *f, uint64_t now_ns)
             return due_ns;
         }
         f->order.nth++;
+        opened++;
         open_client(f, c, o->connect_rate == 0 ? now_ns : due_ns);
     }
     return UINT64_MAX;

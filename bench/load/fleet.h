@@ -19,6 +19,12 @@
 /* Completions handled before the clock is looked at again; what they set free to send can take a while. */
 #define FLEET_TURN_EVENTS 64u
 
+/*
+ * Connections begun in one system call. The kernel works through a call without letting anybody else onto the core: thousands at once would
+ * keep a broker there from running for tens of milliseconds, as no client elsewhere could.
+ */
+#define FLEET_TURN_OPENINGS 16u
+
 /* Which clients an order to connect opens, and how fast. */
 struct fleet_opening {
     uint32_t groups;
