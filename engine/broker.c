@@ -58,9 +58,9 @@ usable_cores(void)
     return count < 1 ? 1 : count > BROKER_SHARDS_MAX ? BROKER_SHARDS_MAX : (unsigned)count;
 }
 
-/* Frees what every shard has left behind. */
-static void
-free_old_snapshots(struct broker *broker)
+/* The oldest generation of snapshots, and so of configurations, that a shard may still use. */
+static uint32_t
+oldest_in_use(const struct broker *broker)
 {
     uint32_t oldest = UINT32_MAX;
     for (unsigned i = 0; i < broker->shard_count; i++) {
@@ -68,6 +68,14 @@ free_old_snapshots(struct broker *broker)
         uint32_t seen = broker->shards[i] != NULL ? atomic_load_explicit(&broker->shards[i]->security_seen, memory_order_acquire) : 0;
         oldest = seen < oldest ? seen : oldest;
     }
+    return oldest;
+}
+
+/* Frees what every shard has left behind. */
+static void
+free_old_snapshots(struct broker *broker)
+{
+    uint32_t oldest = oldest_in_use(broker);
     unsigned gone = 0;
     while (gone < broker->snapshot_count && broker->snapshots[gone]->generation < oldest) {
         security_free(&broker->snapshots[gone++]);
@@ -254,6 +262,12 @@ broker_reload(struct broker *broker, const struct config *config, char *error, s
     budget_set_limit(&broker->budget, config->memory_limit);
     interrupt_all(broker);
     return 0;
+}
+
+bool
+broker_is_taken_over(const struct broker *broker)
+{
+    return oldest_in_use(broker) == broker->snapshots[broker->snapshot_count - 1]->generation;
 }
 
 void

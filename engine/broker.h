@@ -32,7 +32,7 @@ struct broker {
     uint64_t started_ms;                      /* monotonic */
 
     const struct config_listener *listeners;  /* as at the start: they are not reloaded */
-    _Atomic(const struct config *) config;    /* swapped by a reload; shards look once per turn */
+    _Atomic(const struct config *) config;    /* swapped by a reload; shards look once per turn, and keep no pointer into it beyond the turn */
     _Atomic(const struct security *) security; /* with it */
     struct security *snapshots[BROKER_SNAPSHOTS_MAX]; /* the one in use last; older ones until no shard uses them */
     unsigned snapshot_count;
@@ -43,7 +43,7 @@ struct broker {
     _Atomic uint64_t listener_connections[CONFIG_LISTENERS_MAX];
 };
 
-/* Makes the broker and its shards. `config` must live until broker_close(). NULL and one clear line in `error` on failure. */
+/* Makes the broker and its shards. `config` must live until broker_close(): its listeners count all the time. NULL and one clear line in `error` on failure. */
 struct broker *broker_open(const struct config *config, char *error, size_t error_size);
 /* Opens all listeners on all shards. 0, or -errno with a line in `error`. */
 int broker_listen(struct broker *broker, char *error, size_t error_size);
@@ -54,6 +54,8 @@ void broker_close(struct broker **broker);
  * From one thread beside the shards': they take over a new configuration, with what its files say now. 0, or -1 and a line in `error`: then nothing has changed.
  */
 int broker_reload(struct broker *broker, const struct config *config, char *error, size_t error_size);
+/* From the same thread: no shard reads a configuration older than the last one any more. */
+bool broker_is_taken_over(const struct broker *broker);
 /* From any thread: the shards disconnect everyone and end. */
 void broker_stop(struct broker *broker);
 

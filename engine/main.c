@@ -2,27 +2,35 @@
 #include "engine/broker.h"
 #include "engine/log.h"
 #include "engine/observe/log_topic.h"
+#include "engine/process.h"
 #include "engine/security/security.h"
 #include "engine/shard.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ERROR_BYTES 512
 /* The exit code for a configuration that cannot be used, as Mosquitto's. */
 #define EXIT_CONFIGURATION 3
-/* Configurations that reloads may leave behind: shards may still read an old one, so they are kept to the end. */
-#define RELOADS_MAX 1024
+/* The one of the start, whose listeners stay, and those that a shard may still read. */
+#define CONFIGS_MAX (1 + BROKER_SNAPSHOTS_MAX)
+
+/* How long a reload waits for the one before it, in steps. */
+#define TAKE_OVER_LOOK_NS 1000000
+#define TAKE_OVER_LOOKS_MAX 2000
+
+struct configs {
+    struct config *all[CONFIGS_MAX]; /* the newest last */
+    unsigned count;
+};
 
 struct worker {
     pthread_t thread;
@@ -69,16 +77,6 @@ run_shard(void *argument)
     return NULL;
 }
 
-static void
-raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static int
 write_pid_file(const char *path)
 {
@@ -92,20 +90,20 @@ write_pid_file(const char *path)
     return 0;
 }
 
-/* From root to the configured user; 0, or -1 with a line said. */
+/* 0, or -1 with a line said. */
 static int
 drop_privileges(const struct config *config)
 {
-    if (geteuid() != 0 || config->user == NULL || strcmp(config->user, "root") == 0) {
+    char error[ERROR_BYTES];
+    if (!process_is_root()) {
         return 0;
     }
-    const struct passwd *user = getpwnam(config->user);
-    if (user == NULL) {
-        log_line(CONFIG_LOG_ERROR, "Error: option user: there is no user '%s' on this machine", config->user);
-        return -1;
+    if (config->user == NULL) {
+        log_line(CONFIG_LOG_WARNING, "Warning: running as root, because option user is not given and there is no user 'tidewire'");
+        return 0;
     }
-    if (initgroups(config->user, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0) {
-        log_line(CONFIG_LOG_ERROR, "Error: cannot become user '%s': %s", config->user, strerror(errno));
+    if (process_become(config->user, error, sizeof error) != 0) {
+        log_line(CONFIG_LOG_ERROR, "Error: %s", error);
         return -1;
     }
     return 0;
@@ -132,36 +130,69 @@ say_started(const struct broker *broker, const struct config *config)
     }
 }
 
+/* Reloads may come faster than shards take turns. */
+static bool
+wait_until_taken_over(const struct broker *broker)
+{
+    struct timespec pause = {.tv_nsec = TAKE_OVER_LOOK_NS};
+    for (unsigned i = 0; i < TAKE_OVER_LOOKS_MAX && !broker_is_taken_over(broker); i++) {
+        nanosleep(&pause, NULL);
+    }
+    return broker_is_taken_over(broker);
+}
+
+/* Frees what no shard reads any more. */
 static void
-reload(struct broker *broker, struct config **all, unsigned *count)
+forget_old(const struct broker *broker, struct configs *configs)
+{
+    if (!wait_until_taken_over(broker) || configs->count <= 2) {
+        return;
+    }
+    for (unsigned i = 1; i < configs->count - 1; i++) {
+        config_free(&configs->all[i]);
+    }
+    configs->all[1] = configs->all[configs->count - 1];
+    configs->count = 2;
+}
+
+/* The new configuration, in use; NULL with a line in `error`. */
+static struct config *
+take_new(struct broker *broker, struct configs *configs, char *error, size_t error_size)
+{
+    if (configs->count == CONFIGS_MAX) {
+        snprintf(error, error_size, "the last %d reloads are still being taken over; try again", CONFIGS_MAX - 1);
+        return NULL;
+    }
+    struct config *new = config_reload(configs->all[configs->count - 1], error, error_size);
+    if (new != NULL && broker_reload(broker, new, error, error_size) != 0) {
+        config_free(&new);
+    }
+    return new;
+}
+
+static void
+reload(struct broker *broker, struct configs *configs)
 {
     char error[ERROR_BYTES];
-    struct config *now = *count < RELOADS_MAX ? config_reload(all[*count - 1], error, sizeof error) : NULL;
-    if (*count == RELOADS_MAX) {
-        snprintf(error, sizeof error, "reloaded %u times already; restart", RELOADS_MAX);
-    }
-    if (now == NULL) {
+    forget_old(broker, configs);
+    struct config *new = take_new(broker, configs, error, sizeof error);
+    if (new == NULL) {
         log_line(CONFIG_LOG_ERROR, "Error: configuration not reloaded, the old one stays: %s", error);
         return;
     }
-    if (broker_reload(broker, now, error, sizeof error) != 0) {
-        log_line(CONFIG_LOG_ERROR, "Error: configuration not reloaded, the old one stays: %s", error);
-        config_free(&now);
-        return;
-    }
-    all[(*count)++] = now;
-    log_open(now);
+    configs->all[configs->count++] = new;
+    log_open(new);
     log_line(CONFIG_LOG_NOTICE, "Configuration reloaded.");
 }
 
 /* Until SIGTERM or SIGINT. */
 static void
-serve_signals(struct broker *broker, const sigset_t *signals, struct config **all, unsigned *count)
+serve_signals(struct broker *broker, const sigset_t *signals, struct configs *configs)
 {
     for (;;) {
         int signal = sigwaitinfo(signals, NULL);
         if (signal == SIGHUP) {
-            reload(broker, all, count);
+            reload(broker, configs);
         } else if (signal == SIGUSR1) {
             log_reopen();
         } else if (signal == SIGTERM || signal == SIGINT) {
@@ -200,9 +231,9 @@ join_threads(const struct broker *broker)
 }
 
 static int
-run(struct broker *broker, const sigset_t *signals, struct config **all, unsigned *count)
+run(struct broker *broker, const sigset_t *signals, struct configs *configs)
 {
-    const struct config *config = all[0];
+    const struct config *config = configs->all[0];
     char error[ERROR_BYTES];
     if (broker_listen(broker, error, sizeof error) != 0) {
         log_line(CONFIG_LOG_ERROR, "Error: %s", error);
@@ -211,10 +242,13 @@ run(struct broker *broker, const sigset_t *signals, struct config **all, unsigne
     if ((config->pid_file != NULL && write_pid_file(config->pid_file) != 0) || drop_privileges(config) != 0) {
         return 1;
     }
+    process_harden(config->core_dumps);
     say_started(broker, config);
     int result = 1;
     if (start_threads(broker)) {
-        serve_signals(broker, signals, all, count);
+        process_notify("READY=1");
+        serve_signals(broker, signals, configs);
+        process_notify("STOPPING=1");
         result = 0;
     }
     broker_stop(broker);
@@ -245,17 +279,17 @@ test_configuration(struct config **config)
 int
 main(int argc, char **argv)
 {
-    static struct config *all[RELOADS_MAX];
-    unsigned count = 0;
-    enum config_outcome outcome = config_from_arguments(argc, argv, &all[0]);
+    static struct configs configs;
+    enum config_outcome outcome = config_from_arguments(argc, argv, &configs.all[0]);
+    struct config *first = configs.all[0];
     if (outcome != CONFIG_RUN) {
         return outcome == CONFIG_EXIT_OK ? 0 : EXIT_CONFIGURATION;
     }
-    if (all[0]->test_only) {
-        return test_configuration(&all[0]);
+    if (first->test_only) {
+        return test_configuration(&configs.all[0]);
     }
-    count = 1;
-    if (all[0]->daemonize && daemon(1, 0) != 0) {
+    configs.count = 1;
+    if (first->daemonize && daemon(1, 0) != 0) {
         fprintf(stderr, "tidewire: cannot become a daemon: %s\n", strerror(errno));
         return 1;
     }
@@ -268,27 +302,27 @@ main(int argc, char **argv)
     sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
+    process_raise_descriptor_limit();
 
     log_topic_open();
-    int log_result = log_open(all[0]);
+    int log_result = log_open(first);
     if (log_result != 0) {
-        log_line(CONFIG_LOG_ERROR, "Error: log_dest file %s cannot be opened: %s", all[0]->log_file, strerror(-log_result));
-        config_free(&all[0]);
+        log_line(CONFIG_LOG_ERROR, "Error: log_dest file %s cannot be opened: %s", first->log_file, strerror(-log_result));
+        config_free(&configs.all[0]);
         return 1;
     }
     char error[ERROR_BYTES];
-    struct broker *broker = broker_open(all[0], error, sizeof error);
+    struct broker *broker = broker_open(first, error, sizeof error);
     int result = 1;
     if (broker == NULL) {
         log_line(CONFIG_LOG_ERROR, "Error: %s", error);
     } else {
-        result = run(broker, &signals, all, &count);
+        result = run(broker, &signals, &configs);
         broker_close(&broker);
     }
     log_close();
-    while (count > 0) {
-        config_free(&all[--count]);
+    while (configs.count > 0) {
+        config_free(&configs.all[--configs.count]);
     }
     return result;
 }

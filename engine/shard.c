@@ -217,26 +217,32 @@ fire(struct timer *timer, void *context)
 }
 
 static void
-take_configuration(struct shard *shard)
+take_limits(struct shard *shard, const struct config *config)
 {
-    const struct security *security = atomic_load_explicit(&shard->broker->security, memory_order_acquire);
-    if (security != shard->security) {
-        shard->security = security;
-        recheck_begin(shard);
-        shard->access_limited = security->has_acl;
-        /* Release pairs with free_old_snapshots() (engine/broker.c). */
-        atomic_store_explicit(&shard->security_seen, security->generation, memory_order_release);
-    }
-    const struct config *config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
-    if (config == shard->config) {
-        return;
-    }
-    shard->config = config;
     struct retained_limits limits = {
         .count_max = (config->max_retained_messages + shard->broker->shard_count - 1) / shard->broker->shard_count,
         .bytes_max = (config->max_retained_bytes + shard->broker->shard_count - 1) / shard->broker->shard_count,
     };
     retained_set_limits(shard->retained, &limits);
+}
+
+static void
+take_configuration(struct shard *shard)
+{
+    /* The snapshot first: a reload stores the configuration first, so whoever sees the new snapshot gets no older configuration. */
+    const struct security *security = atomic_load_explicit(&shard->broker->security, memory_order_acquire);
+    const struct config *config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
+    if (config != shard->config) {
+        shard->config = config;
+        take_limits(shard, config);
+    }
+    if (security != shard->security) {
+        shard->security = security;
+        recheck_begin(shard);
+        shard->access_limited = security->has_acl;
+        /* Release pairs with oldest_in_use() (engine/broker.c): what is older may be freed, configuration and snapshot. */
+        atomic_store_explicit(&shard->security_seen, security->generation, memory_order_release);
+    }
 }
 
 /* All connections, in no order; one may end while it is looked at. */

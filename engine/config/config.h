@@ -140,6 +140,7 @@ struct config {
     uint32_t batch_wait_us;             /* `batch_wait_us`: bounded waiting for more work under load, default 50, 0 off */
     char *user;                         /* `user`: whom to become when started as root; default none if it does not exist */
     char *pid_file;
+    bool core_dumps;                    /* `core_dumps`: a crash may write memory, with all secrets, to disk; default false */
 
     /* Clients and sessions (R) */
     bool per_listener_settings;

@@ -77,6 +77,7 @@ static const struct option rows[] = {
     {"connect_timeout", OPTION_NUMBER, OPTION_RELOADS, FIELD(connect_timeout_s), .min = 1, .max = 65535},
     {"connection", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"connection_messages", OPTION_BOOL, OPTION_RELOADS, FIELD(connection_messages)},
+    {"core_dumps", OPTION_BOOL, 0, FIELD(core_dumps)},
     {"crlfile", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(crlfile)},
     {"dhparamfile", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(dhparamfile)},
     {"disable_client_cert_date_checks", OPTION_BOOL, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(disable_client_cert_date_checks)},

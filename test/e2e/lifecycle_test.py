@@ -244,6 +244,36 @@ class Reload(ProcessCase):
             c.expect_publish('t', str(n))
         b.stop()
 
+    @only_tidewire('Mosquitto frees what it replaces at once')
+    def test_reloads_have_no_end_and_leave_nothing_behind(self):
+        """A certificate that is renewed every day is three years of reloads"""
+        b = self.started('max_keepalive 50')
+        c = self.connected(b)
+        resident = []
+        for n in range(1, 1201):
+            b.signal(signal.SIGHUP)
+            eventually(lambda: self.wait_taken(b), TAKEN_UP_S, 'the signal to be taken')
+            if n in (200, 1200):
+                with open(f'/proc/{b.process.pid}/statm') as statm:
+                    resident.append(int(statm.read().split()[1]) * 4)
+        eventually(lambda: b.stderr().count('Configuration reloaded.') > 1030, TAKEN_UP_S, 'more reloads than there were places for')
+        c.ping()
+        self.assertEqual([line for line in b.stderr().splitlines() if 'not reloaded' in line], [])
+        if broker.PATIENCE < 4:  # sanitizers keep what is freed
+            self.assertLess(resident[1] - resident[0], 1000)  # KB
+        b.stop()
+
+    @staticmethod
+    def wait_taken(b):
+        """Two signals that wait at a time are one"""
+        for _ in range(50):
+            with open(f'/proc/{b.process.pid}/status') as status:
+                pending = int([line for line in status if line.startswith('ShdPnd')][0].split()[1], 16)
+            if pending >> (signal.SIGHUP - 1) & 1 == 0:
+                return True
+            time.sleep(0.001)
+        return False
+
     def test_reload_with_the_file_gone_keeps_running(self):
         b = self.started('max_keepalive 50')
         if broker.ON_MOSQUITTO:
