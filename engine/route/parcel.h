@@ -14,7 +14,9 @@
 
 #include "engine/route/publication.h"
 
+#ifndef PARCEL_COPY_MAX /* smaller in tests with small rings */
 #define PARCEL_COPY_MAX 16384u
+#endif
 
 enum parcel_type {
     PARCEL_PUBLISH = 1,
