@@ -152,18 +152,66 @@ class Installed(unittest.TestCase):
 
 
 class Secrets(unittest.TestCase):
+    def talk(self, port, version=5, **login):
+        c = Client(port, version)
+        self.addCleanup(c.close)
+        c.send(connect_bytes(version, f'c{version}', **login))
+        try:
+            c.receive()
+        except (AssertionError, OSError):
+            pass
+        c.close()
+
+    def claim_silent(self, b, secrets):
+        log = b.stderr()
+        self.assertEqual([secret for secret in secrets if secret in log], [])
+
     def test_a_password_of_a_client_is_in_no_log(self):
         b = Broker(['log_type all'])
         self.addCleanup(b.kill)
         b.start()
         for version in (3, 4, 5):
-            c = Client(b.port, version)
-            c.send(connect_bytes(version, f'c{version}', user='somebody', password=b'hunter2-secret'))
-            c.receive()
-            c.close()
+            self.talk(b.port, version, user='somebody', password=b'hunter2-secret')
         eventually(lambda: 'c5' in b.stderr(), 5, 'a line about the client')
         b.stop()
-        self.assertNotIn('hunter2', b.stderr())
+        self.claim_silent(b, ['hunter2'])
+
+    @only_tidewire('about files of its own')
+    def test_what_files_and_handshakes_hold_is_in_no_log(self):
+        """Everything on, everything tried rightly and wrongly, and every file broken at a reload"""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix='tidewire-secrets-'))
+        self.addCleanup(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        passwords, psks, port = folder / 'passwords', folder / 'psks', broker.free_port()
+        subprocess.run([os.path.join(os.path.dirname(broker.BINARY), 'tidewire-passwd'), '-H', 'sha512-pbkdf2', '-I', '1000', '-c', '-b', str(passwords), 'user',
+                        'hunter2-right'], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        psks.write_text('device:0badc0de5ec4e7\n')
+        for path in (passwords, psks):
+            os.chmod(path, 0o644)
+        options = ['log_type all', 'allow_anonymous false', f'password_file {passwords}', f'psk_file {psks}', f'listener {port} 127.0.0.1', 'psk_hint hint']
+        b = Broker(options)
+        self.addCleanup(b.kill)
+        b.port = broker.free_port()
+        b.write_config()
+        done = run_once(['-c', str(b.config_path), '--test-config', '-v'])
+        if 'no TLS' in done.stdout:
+            b.options = options[:3]
+        b.start()
+        secrets = ['hunter2', '0badc0de', *passwords.read_text().strip().split(':')[1].split('$')[-2:]]
+        for password in (b'hunter2-right', b'hunter2-wrong'):
+            self.talk(b.port, user='user', password=password)
+        for key in ('0badc0de5ec4e7', '0badc0de000000'):
+            subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-psk_identity', 'device', '-psk', key], input=b'', stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, timeout=10 * broker.PATIENCE)
+        for path, broken in ((passwords, 'user:hunter2-plain\n'), (passwords, 'hunter2-without-a-colon\n'), (psks, 'device:0badc0de-nohex\n')):
+            whole, before = path.read_text(), b.stderr().count('not reloaded')
+            path.write_text(broken)
+            if path == passwords or len(b.options) > 3:
+                b.signal(signal.SIGHUP)
+                eventually(lambda: b.stderr().count('not reloaded') > before, 5, 'a line that says so')
+            path.write_text(whole)
+        b.stop()
+        self.claim_silent(b, secrets)
 
 
 if __name__ == '__main__':
