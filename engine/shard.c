@@ -8,6 +8,7 @@
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
+#include "engine/security/http_hook.h"
 #include "engine/security/login.h"
 #include "engine/security/recheck.h"
 #include "engine/security/security.h"
@@ -68,6 +69,7 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
         .count_max = (config->max_retained_messages + broker->shard_count - 1) / broker->shard_count,
         .bytes_max = (config->max_retained_bytes + broker->shard_count - 1) / broker->shard_count,
     };
+    http_hook_configure(shard);
     shard->retained = retained_init(shard->account, &limits, broker->secret);
     shard->matches = match_cache_init(broker->filters, number, 0);
     if (shard->retained == NULL || shard->matches == NULL || !sys_open(shard)) {
@@ -107,6 +109,7 @@ shard_close(struct shard **sp)
         retained_fini(&shard->retained);
     }
     share_fini(shard);
+    http_hook_fini(shard);
     sys_close(shard);
     login_close(shard);
     session_table_fini(&shard->session_table);
@@ -242,6 +245,7 @@ take_configuration(struct shard *shard)
         shard->access_limited = security->has_acl;
         /* Release pairs with oldest_in_use() (engine/broker.c): what is older may be freed, configuration and snapshot. */
         atomic_store_explicit(&shard->security_seen, security->generation, memory_order_release);
+        http_hook_configure(shard); /* every reload makes a snapshot, which is seen no earlier than its configuration */
     }
 }
 

@@ -20,6 +20,7 @@
 #include "engine/broker.h"
 #include "engine/gather.h"
 #include "engine/route/loopback.h"
+#include "engine/security/hook_cache.h"
 #include "engine/session/session_table.h"
 #include "engine/stats.h"
 #include "engine/timer.h"
@@ -54,6 +55,19 @@ struct removal {
 };
 
 #define SHARD_REPLAY_BUCKETS 1024
+
+/* Topics of one packet that an HTTP hook is asked about; more filters in one SUBSCRIBE are denied. */
+#define HOOK_QUESTIONS_MAX 256u
+
+/* What a shard knows of HTTP hooks (engine/security/http_hook.h). */
+struct http_hook {
+    bool asks;                   /* topics: some listener has an address, or had one */
+    bool judged;                 /* the packet that is being handled was asked about, and `denied` is what came of it */
+    bool keyed;
+    bool denied[HOOK_QUESTIONS_MAX];
+    struct hook_cache cache;
+    struct keyed_hash_key key;
+};
 
 struct shard {
     unsigned number;
@@ -117,6 +131,7 @@ struct shard {
     uint8_t *scratch;                   /* SHARD_SCRATCH_BYTES */
 
     uint64_t stop_deadline_ms;
+    struct http_hook hook;
     void *observer;                     /* shard 0: engine/observe/sys.c */
     struct stats stats;
 };

@@ -32,6 +32,10 @@ stats_drop_name(enum drop_reason reason)
         [DROP_TLS_HANDSHAKE] = "tls handshake",
         [DROP_TLS_CERTIFICATE] = "tls certificate",
         [DROP_TLS_RECORD] = "tls record",
+        [DROP_TOKEN_REFUSED] = "token refused",
+        [DROP_HOOK_DENIED] = "hook denied",
+        [DROP_HOOK_FAILED] = "hook failed",
+        [DROP_LOGIN_EXPIRED] = "login expired",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

@@ -37,6 +37,10 @@ enum drop_reason {
     DROP_TLS_HANDSHAKE,      /* not TLS, nothing in common, a wrong pre-shared key */
     DROP_TLS_CERTIFICATE,    /* a client's certificate that does not count: none, expired, revoked, of another authority or purpose */
     DROP_TLS_RECORD,         /* what does not decrypt, or is not allowed after the handshake */
+    DROP_TOKEN_REFUSED,      /* JSON Web Tokens that were not good */
+    DROP_HOOK_DENIED,        /* clients and topics that an HTTP hook denied */
+    DROP_HOOK_FAILED,        /* questions that an HTTP hook did not answer */
+    DROP_LOGIN_EXPIRED,      /* connections whose token or permission ended */
     DROP_REASONS,
 };
 

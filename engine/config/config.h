@@ -67,6 +67,9 @@ struct config_security {
     char *password_file;
     char *acl_file;          /* who may read and write which topics; NULL: everybody everything */
     char *psk_file;          /* for listeners with a psk_hint */
+    char *jwt_key_file, *jwt_secret_file; /* NULL both: no tokens */
+    char *jwt_issuer, *jwt_audience;      /* NULL: not asked for */
+    char *http_auth_url, *http_acl_url;   /* NULL: nobody is asked */
 };
 
 enum config_forwarded { /* websockets_forwarded_header: which field names the client, when a trusted proxy sends it */
@@ -78,6 +81,9 @@ enum config_forwarded { /* websockets_forwarded_header: which field names the cl
 struct config_certificate {
     char *certfile, *keyfile;
 };
+
+#define CONFIG_HTTP_HEADERS_MAX 8
+#define CONFIG_JWT_CLAIMS_MAX 8
 
 struct config_listener {
     char *host;                 /* NULL: all interfaces */
@@ -148,6 +154,19 @@ struct config {
     char *clientid_prefixes;            /* NULL: none; client identifiers start with it */
     uint32_t login_cache_entries;       /* `login_cache_entries`: passwords remembered as right, per shard; default 16384, 0: none */
     uint32_t login_cache_s;             /* `login_cache_seconds`: for how long after they were used last; default a day */
+    char *jwt_username_claim;           /* the claim that is the user name; default "sub" */
+    char *jwt_claims;                   /* words: claims that access lists may use; NULL: none */
+    bool jwt_match_username;            /* CONNECT's User Name has to be the token's; default false */
+    bool jwt_require_expiry;            /* default true */
+    uint32_t jwt_leeway_s;              /* clocks may differ by this; default 10 */
+    char *http_headers[CONFIG_HTTP_HEADERS_MAX]; /* `http_header`: sent with each request */
+    unsigned http_header_count;
+    char *http_cafile;                  /* NULL: the system's certificates */
+    uint32_t http_timeout_ms;           /* of a whole request; default 2000 */
+    uint32_t http_cache_s;              /* `http_cache_seconds`; default 60, 0: nothing is remembered */
+    uint32_t http_cache_deny_s;         /* `http_cache_deny_seconds`; default 5 */
+    uint32_t http_cache_entries;        /* per shard; default 16384 */
+    bool http_auth_failure_ignored;     /* `http_auth_failure ignore`; default deny */
     bool allow_zero_length_clientid;    /* default true */
     char *auto_id_prefix;               /* default "auto-" */
     uint32_t connect_timeout_s;         /* `connect_timeout`: from accept to the end of CONNECT, default 10 */

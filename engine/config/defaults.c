@@ -50,23 +50,40 @@ config_listener_init(struct config_listener *listener)
     };
 }
 
+#define SECURITY_TEXTS 9
+
+/* Each text of it, by number. */
+static char **
+security_text(struct config_security *security, unsigned number)
+{
+    char **const texts[SECURITY_TEXTS] = {
+        &security->password_file, &security->jwt_key_file,  &security->jwt_secret_file, &security->jwt_issuer,
+        &security->jwt_audience,  &security->http_auth_url, &security->http_acl_url,    &security->acl_file,
+        &security->psk_file,
+    };
+    return texts[number];
+}
+
 bool
 config_security_copy(struct config_security *out, const struct config_security *like)
 {
+    bool good = true;
     *out = *like;
-    out->password_file = like->password_file != NULL ? strdup(like->password_file) : NULL;
-    out->acl_file = like->acl_file != NULL ? strdup(like->acl_file) : NULL;
-    out->psk_file = like->psk_file != NULL ? strdup(like->psk_file) : NULL;
-    return (out->password_file == NULL) == (like->password_file == NULL) && (out->acl_file == NULL) == (like->acl_file == NULL) &&
-           (out->psk_file == NULL) == (like->psk_file == NULL);
+    for (unsigned i = 0; i < SECURITY_TEXTS; i++) {
+        const char *text = *security_text((struct config_security *)(uintptr_t)like, i);
+        char **copy = security_text(out, i);
+        *copy = text != NULL ? strdup(text) : NULL;
+        good = good && (*copy == NULL) == (text == NULL);
+    }
+    return good;
 }
 
 void
 config_security_fini(struct config_security *security)
 {
-    free(security->password_file);
-    free(security->acl_file);
-    free(security->psk_file);
+    for (unsigned i = 0; i < SECURITY_TEXTS; i++) {
+        free(*security_text(security, i));
+    }
     *security = (struct config_security){0};
 }
 
@@ -81,8 +98,10 @@ config_settle_anonymous(const struct config *config, const struct config_listene
 bool
 config_has_way_in(const struct config *config, unsigned listener)
 {
+    const struct config_security *security = config_security(config, listener);
     const struct config_listener *l = &config->listeners[listener];
-    return l->allow_anonymous || l->use_identity_as_username || l->use_subject_as_username || config_security(config, listener)->password_file != NULL;
+    return l->allow_anonymous || l->use_identity_as_username || l->use_subject_as_username || security->password_file != NULL ||
+           security->jwt_key_file != NULL || security->jwt_secret_file != NULL || security->http_auth_url != NULL;
 }
 
 void
@@ -134,8 +153,9 @@ config_new(void)
         return NULL;
     }
     config->auto_id_prefix = strdup("auto-");
-    if (config->auto_id_prefix == NULL) {
-        free(config);
+    config->jwt_username_claim = strdup("sub");
+    if (config->auto_id_prefix == NULL || config->jwt_username_claim == NULL) {
+        config_free(&config);
         return NULL;
     }
 
@@ -143,6 +163,12 @@ config_new(void)
     config->allow_zero_length_clientid = true;
     config->login_cache_entries = 16384;
     config->login_cache_s = DAY_S;
+    config->jwt_require_expiry = true;
+    config->jwt_leeway_s = 10;
+    config->http_timeout_ms = 2000;
+    config->http_cache_s = 60;
+    config->http_cache_deny_s = 5;
+    config->http_cache_entries = 16384;
     config->connect_timeout_s = 10;
     config->websockets_headers_size = 4096;
     config->max_keepalive_s = 65535;
@@ -192,6 +218,12 @@ config_free(struct config **configp)
     free(config->pid_file);
     free(config->auto_id_prefix);
     free(config->clientid_prefixes);
+    free(config->jwt_username_claim);
+    free(config->jwt_claims);
+    free(config->http_cafile);
+    for (unsigned i = 0; i < config->http_header_count; i++) {
+        free(config->http_headers[i]);
+    }
     config_security_fini(&config->security);
     free(config->log_file);
     free(config->log_timestamp_format);
@@ -284,7 +316,7 @@ config_check(const struct config *config)
     check_ranges(config);
     assert(config->max_connect_packet_size <= config->max_packet_size && config->max_inflight_messages > 0); /* C3 */
 
-    assert(config->auto_id_prefix != NULL);
+    assert(config->auto_id_prefix != NULL && config->jwt_username_claim != NULL);
     assert(!(config->log_destinations & CONFIG_LOG_TO_FILE) || config->log_file != NULL); /* C4 */
 
     assert(config->warning_count <= CONFIG_WARNINGS_MAX);

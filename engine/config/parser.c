@@ -395,7 +395,8 @@ check_somebody_may_come(struct parser *parser, bool configured)
                                  "'require_certificate true', 'psk_hint' and 'enable_proxy_protocol 2' bring them", listener->file, listener->line, listener->port);
         }
         if (!config_has_way_in(config, i)) {
-            return parser_refuse(parser, "%s:%u: the listener on port %u would keep everyone out: say 'allow_anonymous true', or name a 'password_file'",
+            return parser_refuse(parser, "%s:%u: the listener on port %u would keep everyone out: say 'allow_anonymous true', or name a 'password_file', "
+                                         "'jwt_key_file', 'jwt_secret_file' or 'http_auth_url'",
                                  listener->file, listener->line, listener->port);
         }
     }

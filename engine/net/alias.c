@@ -87,6 +87,16 @@ alias_resolve(struct budget_account *account, struct connection *c, uint16_t ali
     return REASON_SUCCESS;
 }
 
+struct bytes
+alias_known(const struct connection *c, uint16_t alias)
+{
+    const struct alias_table *table = c->extra != NULL ? c->extra->alias_in : NULL;
+    if (table == NULL || alias == 0 || alias > table->count || table->aliases[alias - 1].topic == NULL) {
+        return bytes_of(NULL, 0);
+    }
+    return bytes_of(table->aliases[alias - 1].topic, table->aliases[alias - 1].size);
+}
+
 void
 alias_choose(struct budget_account *account, struct connection *c, struct bytes topic, uint16_t *alias, bool *omit)
 {

@@ -13,6 +13,9 @@
  */
 uint8_t alias_resolve(struct budget_account *account, struct connection *c, uint16_t alias_max, uint16_t alias, struct bytes *topic);
 
+/* The topic that a client has given this alias; empty: none. Borrowed. */
+struct bytes alias_known(const struct connection *c, uint16_t alias);
+
 /*
  * Picks an alias for a topic to be sent: `*omit` if the client knows it already; else, once the packet is on its way, alias_remember() is to follow. The first
  * alias_max_out topics of a connection get one each. 0: none.

@@ -5,7 +5,9 @@
 #include "engine/net/alias.h"
 #include "engine/protocol/input.h"
 #include "engine/security/exchange.h"
+#include "engine/security/http_hook.h"
 #include "engine/security/login.h"
+#include "engine/security/token_login.h"
 #include "engine/session/session.h"
 #include "engine/transport/transport.h"
 
@@ -22,6 +24,8 @@
 #define OUTPUT_ANSWERS_MAX (256u * 1024)
 /* Under memory pressure a held publisher gets one packet through in this time. */
 #define SLOW_LANE_MS 20
+/* The end of a login is a time of the wall clock, which somebody may set: looked at no later than after this time. */
+#define WALL_CLOCK_LOOK_MS 60000u
 /* Held connections looked at per turn. */
 #define HELD_PER_TURN 256
 
@@ -62,6 +66,7 @@ forget_extra(struct shard *shard, struct connection *c)
 {
     if (c->extra != NULL) {
         assert(c->extra->transport == NULL && c->extra->alias_bytes == 0 && c->extra->login == NULL && c->extra->exchange == NULL);
+        assert(c->extra->token == NULL && c->extra->hook == NULL);
         budget_refund(shard->account, sizeof *c->extra);
         free(c->extra);
         c->extra = NULL;
@@ -699,6 +704,8 @@ stop_input(struct shard *shard, struct connection *c)
     }
     login_forget(shard, c);
     exchange_forget(shard, c);
+    token_login_abandon(c);
+    http_hook_abandon(shard, c);
     free(c->partial);
     c->partial = NULL;
     budget_refund(shard->account, c->partial_room);
@@ -810,6 +817,44 @@ connection_closed(struct shard *shard, struct connection *c)
     forget_connection(shard, c);
 }
 
+/* How long it has said nothing, 0 where that is because of us: it waits for an answer or is held by congestion. */
+static uint32_t
+silence_ms(const struct shard *shard, const struct connection *c)
+{
+    bool excused = (c->held && shard->congested) || c->waiting;
+    return excused ? 0 : (uint32_t)shard->now_ms - c->last_received_ms; /* 27 hours at most, so the half of a clock will do */
+}
+
+/* When what it was let in for ends, UINT64_MAX: never. By the wall clock, which may be set: so it is looked at again now and then. */
+static uint64_t
+end_of_login_ms(const struct shard *shard, const struct connection *c)
+{
+    const struct principal *principal = session_get_extra(c->session)->principal;
+    if (principal == NULL || principal->expires_wall_ms == 0) {
+        return UINT64_MAX;
+    }
+    uint64_t wall_ms = io_wall_ms(shard->io);
+    return shard->now_ms + (principal->expires_wall_ms > wall_ms ? principal->expires_wall_ms - wall_ms : 0);
+}
+
+/* Lazy keep-alive: packets only note the time. MQTT5 [MQTT-3.1.2-22]. */
+void
+connection_watch(struct shard *shard, struct connection *c)
+{
+    uint64_t end_ms = end_of_login_ms(shard, c);
+    bool limited = end_ms != UINT64_MAX;
+    uint64_t due_ms = limited && end_ms - shard->now_ms > WALL_CLOCK_LOOK_MS ? shard->now_ms + WALL_CLOCK_LOOK_MS : end_ms;
+    if (c->keep_alive_s > 0) {
+        uint64_t silent_ms = silence_ms(shard, c), silence_max_ms = connection_silence_ms(c);
+        uint64_t deadline_ms = shard->now_ms + (silent_ms < silence_max_ms ? silence_max_ms - silent_ms : 0);
+        due_ms = deadline_ms < due_ms ? deadline_ms : due_ms;
+    }
+    timer_disarm(&shard->wheel, &c->timer);
+    if (due_ms != UINT64_MAX) {
+        timer_arm(&shard->wheel, &c->timer, due_ms);
+    }
+}
+
 void
 connection_timer(struct shard *shard, struct connection *c)
 {
@@ -824,12 +869,13 @@ connection_timer(struct shard *shard, struct connection *c)
         connection_drop(shard, c, false);
         return;
     }
-    /* Lazy keep-alive: packets only note the time. MQTT5 [MQTT-3.1.2-22]. Held by congestion it is silent because of us. */
-    uint32_t silent_ms = (uint32_t)shard->now_ms - c->last_received_ms; /* 27 hours at most, so the half of a clock will do */
-    uint32_t silence_max_ms = connection_silence_ms(c);
-    bool excused = (c->held && shard->congested) || c->waiting;
-    if (silent_ms < silence_max_ms || excused) {
-        timer_arm(&shard->wheel, &c->timer, shard->now_ms + silence_max_ms - (excused ? 0 : silent_ms));
+    if (end_of_login_ms(shard, c) <= shard->now_ms) {
+        stats_add(&shard->stats.drops[DROP_LOGIN_EXPIRED], 1);
+        connection_close(shard, c, REASON_MAXIMUM_CONNECT_TIME, "was let in until now");
+        return;
+    }
+    if (silence_ms(shard, c) < connection_silence_ms(c) || c->keep_alive_s == 0) {
+        connection_watch(shard, c);
         return;
     }
     stats_add(&shard->stats.drops[DROP_KEEP_ALIVE], 1);

@@ -60,6 +60,8 @@ struct connection_extra {
     uint8_t peer_v6[16];
     bool enhanced;                 /* it came in by enhanced authentication, and may do so again */
     const char *peer_path;         /* of the Unix socket that it came through, and no proxy has told more; NULL: none. The listener's */
+    struct token_work *token;      /* a token that is verified off the shard */
+    struct hook_wait *hook;        /* questions that an HTTP hook is asked */
 };
 
 /* Two cache lines. The first is what a packet that comes and one that goes look at. */
@@ -142,6 +144,11 @@ void connection_move_when_quiet(struct shard *shard, struct connection *c);
  */
 void connection_wait(struct shard *shard, struct connection *c);
 void connection_answered(struct shard *shard, struct connection *c);
+
+/*
+ * Arms the timer of a connection in CONNECTED: for its keep-alive or the end of what it was let in for, whichever comes first. To be called again when either changes.
+ */
+void connection_watch(struct shard *shard, struct connection *c);
 
 static inline struct transport *
 connection_transport(const struct connection *c)

@@ -2,6 +2,7 @@
 #include "engine/log.h"
 #include "engine/protocol/input.h"
 #include "engine/security/exchange.h"
+#include "engine/security/http_hook.h"
 #include "engine/security/login.h"
 #include "engine/session/session.h"
 
@@ -257,10 +258,7 @@ remember_client(struct shard *shard, struct connection *c, const struct connect 
         c->alias_max_out = broker_aliases;
     }
     c->keep_alive_s = keep_alive_s;
-    timer_disarm(&shard->wheel, &c->timer);
-    if (keep_alive_s > 0) {
-        timer_arm(&shard->wheel, &c->timer, shard->now_ms + connection_silence_ms(c));
-    }
+    connection_watch(shard, c);
 }
 
 /* False when out of memory. Takes the principal over in any case. */
@@ -353,6 +351,17 @@ forget_secret(const struct connect *connect)
     }
 }
 
+/* Who it is, then whether its will may be published: the first is not asked again when the second has an answer. */
+static enum login_verdict
+log_in(struct shard *shard, struct connection *c, const struct frame *frame, const struct connect *connect, struct login_answer *answer)
+{
+    if (http_hook_has_will(c)) {
+        return http_hook_will(shard, c, connect, answer);
+    }
+    enum login_verdict verdict = login_start(shard, c, frame, connect, answer);
+    return verdict == LOGIN_ACCEPTED ? http_hook_will(shard, c, connect, answer) : verdict;
+}
+
 void
 handle_connect(struct shard *shard, struct connection *c, const struct frame *frame)
 {
@@ -386,7 +395,7 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
         }
     }
     struct login_answer answer;
-    enum login_verdict verdict = login_start(shard, c, frame, &connect, &answer);
+    enum login_verdict verdict = log_in(shard, c, frame, &connect, &answer);
     if (verdict != LOGIN_PENDING) {
         forget_secret(&connect);
     }

@@ -3,6 +3,7 @@
 #include "codec/encode.h"
 #include "engine/log.h"
 #include "engine/security/exchange.h"
+#include "engine/security/http_hook.h"
 #include "engine/session/session.h"
 
 #include <stdlib.h>
@@ -69,6 +70,9 @@ handle_frame(struct shard *shard, struct connection *c, const struct frame *fram
         if (c->state == CONNECTION_MOVING) {
             stats_sub(&shard->stats.packets_received, 1); /* its home counts it */
         }
+        return;
+    }
+    if (shard->hook.asks && !http_hook_ready(shard, c, frame)) {
         return;
     }
     switch (frame->type) {

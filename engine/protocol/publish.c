@@ -7,6 +7,7 @@
 #include "engine/protocol/input.h"
 #include "engine/route/route.h"
 #include "engine/security/access.h"
+#include "engine/security/http_hook.h"
 #include "engine/session/session.h"
 
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. */
@@ -153,7 +154,10 @@ static bool
 is_denied(struct shard *shard, struct session *session, const struct publish *publish)
 {
     bool repeated = publish->qos == 2 && received_has(&session_get_extra(session)->received, publish->packet_id);
-    return !repeated && !access_may_publish(shard, session, publish->topic);
+    bool by_list = !repeated && shard->access_limited && !access_may_publish(shard, session, publish->topic);
+    bool by_hook = !repeated && shard->hook.asks && http_hook_denies(shard, 0);
+    stats_add(&shard->stats.drops[DROP_HOOK_DENIED], by_hook);
+    return by_list || by_hook;
 }
 
 static void
@@ -184,7 +188,7 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
         input_refuse(shard, c, REASON_TOPIC_NAME_INVALID, "a topic name with too many levels");
         return;
     }
-    if (input_topic_is_ours(publish.topic) || (shard->access_limited && is_denied(shard, c->session, &publish))) {
+    if (input_topic_is_ours(publish.topic) || ((shard->access_limited || shard->hook.asks) && is_denied(shard, c->session, &publish))) {
         stats_add(&shard->stats.drops[DROP_PUBLISH_DENIED], 1);
         log_denied(c->session, &publish);
         refuse_message(shard, c, &publish, REASON_NOT_AUTHORIZED);

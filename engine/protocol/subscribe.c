@@ -6,6 +6,7 @@
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
 #include "engine/security/access.h"
+#include "engine/security/http_hook.h"
 
 #include <stdlib.h>
 
@@ -148,6 +149,10 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     }
     if (shard->access_limited && !access_may_subscribe(shard, work->session, parsed.filter)) {
         stats_add(&shard->stats.drops[DROP_SUBSCRIBE_DENIED], 1);
+        return REASON_NOT_AUTHORIZED;
+    }
+    if (shard->hook.asks && http_hook_denies(shard, index)) {
+        stats_add(&shard->stats.drops[DROP_HOOK_DENIED], 1);
         return REASON_NOT_AUTHORIZED;
     }
     if (session_get_extra(work->session)->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {

@@ -229,6 +229,10 @@ go_on_with_connect(struct shard *shard, struct connection *c, struct exchange *x
     (void)status;
     x->handling = true;
     handle_connect(shard, c, &frame);
+    if (c->state == CONNECTION_NEW && c->waiting) {
+        x->handling = false; /* for an answer about its will: then this AUTH is handled again */
+        return;
+    }
     bool connected = c->state == CONNECTION_CONNECTED;
     if (connected) {
         c->extra->exchange = NULL;
@@ -300,9 +304,20 @@ check_order(const struct connection *c, const struct disconnect *packet)
     return begins == under_way ? "an AUTH out of order" : NULL;
 }
 
+/* Its last message was good already, and the CONNECT waited for something else. */
+static bool
+is_proved(const struct connection *c)
+{
+    return exchange_under_way(c) && !c->extra->exchange->again && c->extra->exchange->scram.state == SCRAM_PROVED;
+}
+
 void
 exchange_packet(struct shard *shard, struct connection *c, const struct frame *frame)
 {
+    if (is_proved(c)) {
+        go_on_with_connect(shard, c, c->extra->exchange);
+        return;
+    }
     struct disconnect packet;
     uint8_t reason = decode_disconnect(frame, MQTT_VERSION_5, PACKET_FROM_CLIENT, &packet);
     const char *wrong = reason != REASON_SUCCESS ? "a malformed AUTH" : check_order(c, &packet);

@@ -2,9 +2,11 @@
 
 #include "engine/job.h"
 #include "engine/security/exchange.h"
+#include "engine/security/http_hook.h"
 #include "engine/security/identity.h"
 #include "engine/security/password_file.h"
 #include "engine/security/security.h"
+#include "engine/security/token_login.h"
 #include "engine/security/verified.h"
 #include "engine/session/session.h"
 
@@ -103,7 +105,7 @@ login_accept(struct shard *shard, const struct connection *c, const struct conne
     }
     *answer = (struct login_answer){0};
     /* Rights are kept in the principal, and they depend on the listener while the session is not connected too. */
-    if (like->user.size > 0 || shard->access_limited || shard->config->per_listener_settings) {
+    if (like->user.size > 0 || like->way != PRINCIPAL_UNPROVED || shard->access_limited || shard->config->per_listener_settings) {
         answer->principal = principal_make(shard->account, like);
         if (answer->principal == NULL) {
             stats_add(&shard->stats.drops[DROP_MEMORY], 1);
@@ -287,8 +289,17 @@ let_in_by_identity(struct shard *shard, const struct connection *c, const struct
 static enum login_verdict
 start_afresh(struct shard *shard, struct connection *c, const struct connect *connect, struct login_answer *answer)
 {
-    const struct password_file *file = shard->security->listeners[c->listener].passwords;
-    if (connect->has_user_name && file != NULL) {
+    enum login_verdict verdict;
+    bool asked = http_hook_has_login(c); /* its answer is there, so those before it had nothing to say */
+    if (!asked && token_login(shard, c, connect, &verdict, answer)) {
+        return verdict;
+    }
+    const struct password_file *file = connect->has_user_name ? shard->security->listeners[c->listener].passwords : NULL;
+    bool in_file = file != NULL && password_file_find(file, connect->user_name) != NULL;
+    if ((asked || !in_file) && http_hook_login(shard, c, connect, &verdict, answer)) {
+        return verdict;
+    }
+    if (file != NULL) {
         return check_password(shard, c, file, connect, answer);
     }
     return let_in_without_proof(shard, c, connect, answer);
@@ -370,11 +381,12 @@ login_still_good(const struct shard *shard, const struct connection *c)
     if (by_identity || identity_is_asked_for(shard, c)) {
         return by_identity && identity_is_asked_for(shard, c);
     }
+    enum principal_way way = principal != NULL ? principal->way : PRINCIPAL_UNPROVED;
+    if (way == PRINCIPAL_BY_TOKEN || way == PRINCIPAL_BY_HOOK) {
+        return way == PRINCIPAL_BY_TOKEN ? listener->jwt_keys != NULL : listener->http_auth.url != NULL;
+    }
     if (principal == NULL || principal->user.size == 0) {
         return listener->allow_anonymous;
-    }
-    if (principal->way != PRINCIPAL_BY_PASSWORD && principal->way != PRINCIPAL_UNPROVED) {
-        return true;
     }
     if (listener->passwords == NULL) {
         return listener->allow_anonymous; /* then anybody may say that name */

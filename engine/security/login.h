@@ -5,8 +5,10 @@
  *                             ├─► LOGIN_PENDING ──► a job ──► connection_answered ──► handle_connect once more ──► login_start gives the verdict
  *                             └─► LOGIN_TALKING ──► AUTH packets (exchange.h) ──► handle_connect once more ──► login_start gives the verdict
  *
- * The ways, in this order; the first that applies decides: certificate or pre-shared key (the listener takes the user name from it), enhanced authentication (the
- * client asked for it), password file (a user name was sent and there is a file), anonymous (none of these, and the listener allows it: then a user name is taken as it is, as Mosquitto does).
+ * The ways, in this order; the first that applies decides: certificate or pre-shared key (the listener takes the user name from it);
+ * enhanced authentication (the client asked for it); a JSON Web Token (the password is one, and there are
+ * keys); the password file (it has the user name); the HTTP hook (there is one, and it has an opinion); the password file once more (there is one, and a user name was
+ * sent: refused); anonymous (none of these, and the listener allows it: then a user name is taken as it is, as Mosquitto does).
  *
  * A password is hashed on a worker thread. Right ones are remembered for a while (verified.h), so that a fleet which reconnects is let in at once.
  *

@@ -18,6 +18,8 @@ enum principal_way {
     PRINCIPAL_UNPROVED,    /* nothing: anonymous, or a user name that nobody asked to prove */
     PRINCIPAL_BY_PASSWORD, /* a password file; `credential` is the fingerprint of its line */
     PRINCIPAL_BY_IDENTITY, /* a certificate or a pre-shared key */
+    PRINCIPAL_BY_TOKEN,    /* a JSON Web Token */
+    PRINCIPAL_BY_HOOK,     /* an HTTP hook */
 };
 
 struct principal {
@@ -26,6 +28,7 @@ struct principal {
     const struct principal_claim *claims;
     uint32_t claim_count;
     uint8_t listener;              /* the one it came through: its settings count */
+    bool superuser;                /* may use every topic */
     uint64_t credential;           /* fingerprint of what it was accepted for; 0: nothing that a reload could take away */
     uint64_t expires_wall_ms;      /* 0: never */
     struct acl_rights rights;      /* P2 */

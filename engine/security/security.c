@@ -2,6 +2,7 @@
 
 #include "engine/tls/tickets.h"
 #include "engine/tls/tls_context.h"
+#include "engine/security/security_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +125,8 @@ security_read(const struct config *config, const struct security *before, char *
             return NULL;
         }
     }
-    if (!read_all_tls(security, config, before, error, error_size)) {
+    if (!read_all_tls(security, config, before, error, error_size) || !security_read_tokens(security, config, error, error_size) ||
+        !security_read_hooks(security, config, error, error_size)) {
         security_free(&security);
     }
     return security;
@@ -163,6 +165,7 @@ security_free(struct security **sp)
         struct acl *acl = acl_freed_before(security, i) ? NULL : security->listeners[i].acl;
         acl_free(&acl);
         tls_context_unref(&security->listeners[i].tls);
+        jwt_keys_free(&security->listeners[i].jwt_keys);
     }
     if (security != NULL) {
         tickets_unref(&security->tickets);

@@ -14,23 +14,30 @@
 #define TIDEWIRE_ENGINE_SECURITY_SECURITY_H
 
 #include "engine/config/config.h"
+#include "engine/security/http_client.h"
+#include "engine/security/jwt.h"
 
 struct acl;
 struct password_file;
 struct tls_context;
 struct tls_tickets;
 
-/* What counts for one listener. */
+/* What counts for one listener. Texts are the configuration's, which lives as long as the broker. */
 struct security_listener {
     struct tls_context *tls;         /* NULL: no TLS */
     struct password_file *passwords; /* NULL: none. Listeners that name the same file share it */
     struct acl *acl;                 /* NULL: everything is allowed. Shared in the same way */
     bool allow_anonymous;
+    struct jwt_keys *jwt_keys;          /* NULL: tokens are not looked at */
+    const char *jwt_issuer, *jwt_audience;
+    struct http_target http_auth, http_acl; /* `url` NULL: nobody is asked */
 };
 
 struct security {
     uint32_t generation;
     struct tls_tickets *tickets; /* the same in all of a process */
+    struct bytes jwt_claims[JWT_CLAIMS_MAX]; /* what is kept of tokens; borrowed from the configuration */
+    uint32_t jwt_claim_count;
     struct security_listener listeners[CONFIG_LISTENERS_MAX];
     bool has_acl;                /* some listener has one */
 };
