@@ -489,6 +489,100 @@ per_listener_settings_keeps_listeners_apart(void **state)
 }
 
 static void
+options_of_tokens_are_read(void **state)
+{
+    (void)state;
+    struct config *config = accept("listener 1883\njwt_key_file /k\njwt_secret_file /s\njwt_issuer me\njwt_audience mqtt\njwt_username_claim name\njwt_claims  a  b \n"
+                                   "jwt_match_username true\njwt_require_expiry false\njwt_leeway 0\n");
+    const struct config_security *security = config_security(config, 0);
+    assert_string_equal(security->jwt_key_file, "/k");
+    assert_string_equal(security->jwt_secret_file, "/s");
+    assert_string_equal(security->jwt_issuer, "me");
+    assert_string_equal(security->jwt_audience, "mqtt");
+    assert_string_equal(config->jwt_username_claim, "name");
+    assert_string_equal(config->jwt_claims, "a  b");
+    assert_true(config->jwt_match_username);
+    assert_false(config->jwt_require_expiry);
+    assert_int_equal(config->jwt_leeway_s, 0);
+    config_free(&config);
+    config = accept("");
+    assert_string_equal(config->jwt_username_claim, "sub");
+    assert_true(config->jwt_require_expiry);
+    assert_int_equal(config->jwt_leeway_s, 10);
+    config_free(&config);
+    refuse("jwt_claims a b c d e f g h i\n", "test.conf:1: option 'jwt_claims' names more than 8 claims");
+    refuse("jwt_leeway 3601\n", "between 0 and 3600");
+}
+
+static void
+options_of_http_hooks_are_read(void **state)
+{
+    (void)state;
+    struct config *config = accept("listener 1883\nhttp_auth_url https://hook/auth\nhttp_acl_url http://127.0.0.1:8080/acl\nhttp_header A: 1\nhttp_header  B:2 \n"
+                                   "http_cafile /ca\nhttp_timeout_ms 100\nhttp_cache_seconds 0\nhttp_cache_deny_seconds 1\nhttp_cache_entries 0\nhttp_auth_failure ignore\n");
+    assert_int_equal(config->warning_count, 0);
+    assert_string_equal(config_security(config, 0)->http_auth_url, "https://hook/auth");
+    assert_string_equal(config_security(config, 0)->http_acl_url, "http://127.0.0.1:8080/acl");
+    assert_int_equal(config->http_header_count, 2);
+    assert_string_equal(config->http_headers[0], "A: 1");
+    assert_string_equal(config->http_headers[1], "B:2");
+    assert_string_equal(config->http_cafile, "/ca");
+    assert_int_equal(config->http_timeout_ms, 100);
+    assert_int_equal(config->http_cache_s, 0);
+    assert_int_equal(config->http_cache_deny_s, 1);
+    assert_int_equal(config->http_cache_entries, 0);
+    assert_true(config->http_auth_failure_ignored);
+    config_free(&config);
+    config = accept("");
+    assert_int_equal(config->http_timeout_ms, 2000);
+    assert_int_equal(config->http_cache_s, 60);
+    assert_int_equal(config->http_cache_deny_s, 5);
+    assert_int_equal(config->http_cache_entries, 16384);
+    assert_false(config->http_auth_failure_ignored);
+    config_free(&config);
+}
+
+static void
+addresses_and_headers_of_hooks_are_looked_at(void **state)
+{
+    (void)state;
+    refuse("http_auth_url ftp://hook/\n", "test.conf:1: option 'http_auth_url' is an address that starts with http:// or https://");
+    refuse("http_acl_url file:///etc/passwd\n", "option 'http_acl_url' is an address");
+    refuse("http_auth_url http://ho ok/\n", "an address holds no white space");
+    refuse("http_header no colon\n", "option 'http_header' is a name, a colon and a value");
+    refuse("http_header : value\n", "option 'http_header' is a name");
+    refuse("http_header A B: value\n", "option 'http_header' is a name");
+    refuse("http_auth_failure allow\n", "option 'http_auth_failure' is deny or ignore");
+    refuse("http_timeout_ms 99\n", "between 100 and 60000");
+    refuse("http_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\n",
+           "test.conf:9: option 'http_header' is given more than 8 times");
+    struct config *config = accept("http_auth_url http://hook.example/auth\n");
+    assert_true(warns(config, "passwords go to another machine in the clear"));
+    config_free(&config);
+}
+
+static void
+tokens_and_hooks_are_ways_in_and_belong_to_listeners_where_those_are_apart(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"jwt_key_file /k", "jwt_secret_file /s", "http_auth_url https://hook/"};
+    for (unsigned i = 0; i < 3; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "listener 1883\n%s\n", ways[i]);
+        struct config *config = accept(text);
+        assert_false(config->listeners[0].allow_anonymous);
+        config_free(&config);
+    }
+    refuse("listener 1883\nhttp_acl_url https://hook/\n", "would keep everyone out");
+    struct config *config = accept("per_listener_settings true\nlistener 1883\njwt_issuer a\njwt_key_file /a\nlistener 1884\nhttp_auth_url https://hook/\n");
+    assert_string_equal(config_security(config, 0)->jwt_issuer, "a");
+    assert_null(config_security(config, 0)->http_auth_url);
+    assert_null(config_security(config, 1)->jwt_key_file);
+    assert_string_equal(config_security(config, 1)->http_auth_url, "https://hook/");
+    config_free(&config);
+}
+
+static void
 rules_for_client_identifiers_are_read(void **state)
 {
     (void)state;
@@ -1113,6 +1207,10 @@ main(void)
         cmocka_unit_test(a_listener_that_nobody_can_enter_is_refused),
         cmocka_unit_test(a_password_file_is_a_way_in),
         cmocka_unit_test(per_listener_settings_keeps_listeners_apart),
+        cmocka_unit_test(options_of_tokens_are_read),
+        cmocka_unit_test(options_of_http_hooks_are_read),
+        cmocka_unit_test(addresses_and_headers_of_hooks_are_looked_at),
+        cmocka_unit_test(tokens_and_hooks_are_ways_in_and_belong_to_listeners_where_those_are_apart),
         cmocka_unit_test(rules_for_client_identifiers_are_read),
         cmocka_unit_test(names_of_certificates_need_certificates),
         cmocka_unit_test(listener_allow_anonymous_speaks_for_its_listener),
