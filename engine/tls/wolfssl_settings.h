@@ -58,6 +58,8 @@
 #define NO_WRITEV
 #define NO_FILESYSTEM
 #define HAVE_SYS_TIME_H
+/* Certificates are looked at in several threads at once: gmtime() would share its answer between them. */
+#define HAVE_GMTIME_R
 #define HAVE_PTHREAD
 #define SIZEOF_LONG 8
 #define SIZEOF_LONG_LONG 8
