@@ -233,6 +233,7 @@ io_enter(struct io *io)
         return result;
     }
     arm_interrupt(io);
+    work_give_precedence();
     atomic_store_explicit(&io->life, SHARD_RUNNING, memory_order_relaxed);
     return 0;
 }

@@ -191,6 +191,8 @@ bool socket_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_ev
 
 /* -------------------------------------------------------------------------------------------------------- uring_work.c */
 
+/* By a shard's own thread: it runs as soon as it wakes up, although a worker does. */
+void work_give_precedence(void);
 /* NULL when out of memory. Threads start with the first work. */
 struct work_pool *work_open(unsigned shard_count);
 /* Ends the threads; what was not begun is forgotten. */
