@@ -109,12 +109,12 @@ check_listener_tls(struct parser *parser, unsigned number)
     const struct config_listener *listener = &parser->config->listeners[number];
     const char *option = some_tls_option(listener);
     const char *wrong = NULL;
-    if (option != NULL && !TIDEWIRE_TLS) {
-        return parser_refuse(parser, "%s:%u: option '%s': this build has no TLS (TIDEWIRE_TLS is OFF)", listener->file, listener->line, option);
-    }
     if (option != NULL && listener->certificate_count == 0 && listener->psk_hint == NULL) {
         return parser_refuse(parser, "%s:%u: option '%s' does nothing without TLS, which needs 'certfile' and 'keyfile', or 'psk_hint'", listener->file,
                              listener->line, option);
+    }
+    if (option != NULL && !TIDEWIRE_TLS) {
+        return parser_refuse(parser, "%s:%u: option '%s': this build has no TLS (TIDEWIRE_TLS is OFF)", listener->file, listener->line, option);
     }
     for (unsigned i = 0; i < listener->certificate_count; i++) {
         const struct config_certificate *pair = &listener->certificates[i];

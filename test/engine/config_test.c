@@ -698,7 +698,7 @@ static void
 options_of_tls_that_do_not_fit_together_are_refused(void **state)
 {
     (void)state;
-    const char *options[] = {"certfile a\nkeyfile a\n", "psk_file a\npsk_hint a\n", "cafile a\n", "require_certificate true\n"};
+    const char *options[] = {"certfile a\nkeyfile a\n", "psk_file a\npsk_hint a\n", "cafile a\nkeyfile a\n", "certfile a\nrequire_certificate true\n"};
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         char text[256];
         snprintf(text, sizeof text, "allow_anonymous true\nlistener 8883\n%s", options[i]);
