@@ -175,6 +175,8 @@ struct sim {
     struct rng rng;
     struct sim_faults faults;
     struct conn *conns;
+    struct sockaddr_storage *addresses; /* of sim_set_address(), by conn; family 0: not told. NULL: none yet */
+    uint32_t address_room;
     uint32_t conn_count; /* numbers ever used */
     uint32_t conn_room;
     uint32_t conn_free;
@@ -912,6 +914,7 @@ io_close_all(struct io_set *set)
         drop_pipe(&sim->conns[i].down);
     }
     free(sim->conns);
+    free(sim->addresses);
     free(sim->heap);
     free(set);
 }
@@ -1168,6 +1171,11 @@ peer_address(struct io *io, uint32_t conn, bool unix_socket)
     memset(storage, 0, sizeof *storage);
     if (unix_socket) {
         storage->ss_family = AF_UNIX; /* clients of Unix sockets have no name, as a rule */
+        return storage;
+    }
+    if (conn < io->sim->address_room && io->sim->addresses[conn].ss_family != 0) {
+        *storage = io->sim->addresses[conn];
+        io->sim->addresses[conn].ss_family = 0;
         return storage;
     }
     struct sockaddr_in *address = (struct sockaddr_in *)storage;
@@ -1469,6 +1477,19 @@ sim_connection
 sim_connect_path(struct sim *sim, const char *path, int shard)
 {
     return connect_to(sim, 0, path, shard);
+}
+
+void
+sim_set_address(struct sim *sim, sim_connection c, const struct sockaddr_storage *address)
+{
+    client_of(sim, c);
+    if (c >= sim->address_room) {
+        uint32_t room = sim->conn_room;
+        sim->addresses = must(realloc(sim->addresses, room * sizeof *sim->addresses));
+        memset(sim->addresses + sim->address_room, 0, (room - sim->address_room) * sizeof *sim->addresses);
+        sim->address_room = room;
+    }
+    sim->addresses[c] = *address;
 }
 
 void

@@ -57,6 +57,8 @@ uint64_t sim_random(struct sim *sim);
 sim_connection sim_connect(struct sim *sim, uint16_t port, int shard);
 /* The same for the listener of a Unix socket. */
 sim_connection sim_connect_path(struct sim *sim, const char *path, int shard);
+/* The address that the broker sees, instead of one of its own for each connection; before the broker's next turn. */
+void sim_set_address(struct sim *sim, sim_connection c, const struct sockaddr_storage *address);
 /* Hands bytes to the network; all are taken. */
 void sim_write(struct sim *sim, sim_connection c, const void *data, uint32_t size);
 /* Bytes that have arrived at the client by now: copied out and consumed. Returns how many. */

@@ -14,6 +14,7 @@
 
 #include "test/support/world.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,16 +94,27 @@ static uint32_t cast_count, cast_room;
 static inline struct client *
 meet_at(struct world *w, uint8_t version, int shard)
 {
-    struct client *c = client_open(w, version);
-    if (shard >= 0) { /* not where chance had it */
-        sim_free(w->sim, c->connection);
-        c->connection = sim_connect(w->sim, WORLD_PORT, shard);
-    }
+    struct client *c = client_open_at(w, version, shard);
     if (cast_count == cast_room) {
         cast_room = cast_room ? cast_room * 2 : 64;
         cast = realloc(cast, cast_room * sizeof *cast);
     }
     return cast[cast_count++] = c;
+}
+
+/* The address that a client comes from; right after it was opened. */
+static inline void
+come_from(struct client *c, const char *address)
+{
+    struct sockaddr_storage storage = {0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
+    bool is_v6 = strchr(address, ':') != NULL;
+    storage.ss_family = is_v6 ? AF_INET6 : AF_INET;
+    if (inet_pton(storage.ss_family, address, is_v6 ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr) != 1) {
+        complain("'%s' is no address", address);
+    }
+    sim_set_address(c->world->sim, c->connection, &storage);
 }
 
 /* Opens a connection and says nothing. */
@@ -309,6 +321,7 @@ struct hello {
     const char *will_content_type, *will_response_topic, *will_correlation, *will_user; /* `will_user`: as utterance.user */
     bool will_utf8;
     int at_shard; /* 1 and more: the shard that accepts it, plus 1 */
+    const char *from; /* its address; NULL: one that nobody else has */
 };
 
 /* "name=value name=value" as a property block, into `out`. */
@@ -422,6 +435,9 @@ static inline struct client *
 knock_(struct world *w, uint8_t version, const char *id, struct hello h)
 {
     struct client *c = meet_at(w, version, h.at_shard - 1);
+    if (h.from != NULL) {
+        come_from(c, h.from);
+    }
     send_connect(c, id, h);
     return c;
 }

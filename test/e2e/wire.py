@@ -233,9 +233,11 @@ class Packet:
 # -------------------------------------------------------------------------------------------------------------- client
 
 class Client:
-    def __init__(self, port, version=5, receive_buffer=None):
+    def __init__(self, port, version=5, receive_buffer=None, address=None):
         self.version = version
         self.socket = socket.socket()
+        if address:  # to come from
+            self.socket.bind((address, 0))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(WAIT_S)

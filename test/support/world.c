@@ -142,10 +142,16 @@ world_close(struct world **wp)
 struct client *
 client_open(struct world *world, uint8_t version)
 {
+    return client_open_at(world, version, -1);
+}
+
+struct client *
+client_open_at(struct world *world, uint8_t version, int shard)
+{
     struct client *client = calloc(1, sizeof *client);
     client->world = world;
     client->version = version;
-    client->connection = sim_connect(world->sim, WORLD_PORT, -1);
+    client->connection = sim_connect(world->sim, WORLD_PORT, shard);
     if (client->connection == SIM_CONNECTION_NONE) {
         die("client", "nobody listens");
     }

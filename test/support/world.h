@@ -63,6 +63,8 @@ struct client {
 
 /* Connects (nothing is sent yet). */
 struct client *client_open(struct world *world, uint8_t version);
+/* `shard`: the one that accepts it; -1: as chance has it. */
+struct client *client_open_at(struct world *world, uint8_t version, int shard);
 /* Breaks the connection if it is open, and forgets it. */
 void client_close(struct client **client);
 
