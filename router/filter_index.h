@@ -38,6 +38,9 @@
 /* Different share names for one topic filter; each is a result of its own for every publish, and a step for each add and remove. */
 #define FILTER_GROUPS_MAX 1024
 
+/* What a filter takes beside its text, for budgets: its entry, its places in the tables, those that wait for their epoch. */
+#define FILTER_BYTES 256u
+
 struct filter_index;
 
 struct filter_limits {

@@ -35,19 +35,26 @@ need_place(struct subscribers *s, uint32_t filter_id)
     return s->chunks[c] != NULL ? &s->chunks[c][index] : NULL;
 }
 
+static size_t
+block_bytes(uint32_t room)
+{
+    return sizeof(struct subscriber_block) + room * sizeof(struct subscription *);
+}
+
 /* A block with room for one more, in that place. NULL when out of memory. */
 static struct subscriber_block *
-grow_block(uintptr_t *place)
+grow_block(struct subscribers *s, uintptr_t *place)
 {
     struct subscriber_block *old = block_in(*place);
     if (old != NULL && old->count < old->room) {
         return old;
     }
     uint32_t room = old != NULL ? old->room * 2 + 1 : BLOCK_ROOM_MIN;
-    struct subscriber_block *block = realloc(old, sizeof *block + room * sizeof block->items[0]);
+    struct subscriber_block *block = realloc(old, block_bytes(room));
     if (block == NULL) {
         return NULL;
     }
+    s->bytes += block_bytes(room) - (old != NULL ? block_bytes(block->room) : 0);
     if (old == NULL) {
         block->count = 1;
         block->items[0] = (struct subscription *)*place;
@@ -69,7 +76,7 @@ subscribers_add(struct subscribers *s, struct subscription *subscription)
         *place = (uintptr_t)subscription;
         return true;
     }
-    struct subscriber_block *block = grow_block(place);
+    struct subscriber_block *block = grow_block(s, place);
     if (block == NULL) {
         return false;
     }
@@ -97,6 +104,7 @@ subscribers_remove(struct subscribers *s, struct subscription *subscription)
     uint32_t left = block->count;
     if (left == 1) {
         *place = (uintptr_t)block->items[0];
+        s->bytes -= block_bytes(block->room);
         free(block);
     }
     return left;

@@ -64,6 +64,7 @@ struct subscriber_block {
 
 struct subscribers {
     uintptr_t *chunks[SUBSCRIBERS_CHUNKS]; /* chunk c holds SUBSCRIBERS_CHUNK_BASE << c places */
+    uint64_t bytes;                        /* of the blocks: the owner charges them */
 };
 
 void subscribers_fini(struct subscribers *s);

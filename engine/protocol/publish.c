@@ -135,7 +135,7 @@ publish_qos2(struct shard *shard, struct connection *c, const struct frame *fram
         return;
     }
     uint8_t reason;
-    if (!received_add(received, publish->packet_id)) {
+    if (!received_add(shard->account, received, publish->packet_id)) {
         session_tidy(shard, c->session);
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         refuse_for_quota(shard, c, publish);

@@ -41,6 +41,32 @@ give_subscription(struct shard *shard, struct subscription *s)
     slab_give(&shard->subscriptions, s);
 }
 
+static bool
+put_into_list(struct shard *shard, struct subscription *s)
+{
+    uint64_t before = shard->subscribers.bytes;
+    bool added = subscribers_add(&shard->subscribers, s);
+    budget_charge(shard->account, shard->subscribers.bytes - before);
+    return added;
+}
+
+static uint32_t
+take_from_list(struct shard *shard, struct subscription *s)
+{
+    uint64_t before = shard->subscribers.bytes;
+    uint32_t left = subscribers_remove(&shard->subscribers, s);
+    budget_refund(shard->account, before - shard->subscribers.bytes);
+    return left;
+}
+
+/* Nobody here wants it any more. */
+static void
+forget_filter(struct shard *shard, uint32_t filter_id)
+{
+    budget_refund(shard->account, FILTER_BYTES + filter_index_filter(shard->broker->filters, filter_id).size);
+    filter_index_remove(shard->broker->filters, shard->number, filter_id);
+}
+
 void
 subscribe_forget(struct shard *shard, struct session *session, struct subscription *s)
 {
@@ -59,10 +85,10 @@ subscribe_remove(struct shard *shard, struct session *session, struct subscripti
     }
     /* Out of the session first: finding its place may need the filter's text, which goes with the last subscriber. */
     uint32_t filter_id = s->filter_id;
-    uint32_t left = subscribers_remove(&shard->subscribers, s);
+    uint32_t left = take_from_list(shard, s);
     subscribe_forget(shard, session, s);
     if (left == 0) {
-        filter_index_remove(shard->broker->filters, shard->number, filter_id);
+        forget_filter(shard, filter_id);
     }
 }
 
@@ -92,9 +118,11 @@ attach_filter(struct shard *shard, struct subscription *s, struct bytes filter)
     if (filter_index_add(shard->broker->filters, shard->number, filter, bytes_of(NULL, 0), &s->filter_id) != 0) {
         return REASON_QUOTA_EXCEEDED;
     }
-    if (!subscribers_add(&shard->subscribers, s)) {
-        if (subscribers_get(&shard->subscribers, s->filter_id).count == 0) {
-            filter_index_remove(shard->broker->filters, shard->number, s->filter_id);
+    bool first = subscribers_get(&shard->subscribers, s->filter_id).count == 0;
+    budget_charge(shard->account, first ? FILTER_BYTES + filter.size : 0);
+    if (!put_into_list(shard, s)) {
+        if (first) {
+            forget_filter(shard, s->filter_id);
         }
         return REASON_QUOTA_EXCEEDED;
     }
@@ -121,8 +149,8 @@ make_subscription(struct shard *shard, struct session *session, struct bytes tex
     }
     stats_add(parsed->shared ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
     if (!session_add_subscription(shard, session, s)) {
-        if (!parsed->shared && subscribers_remove(&shard->subscribers, s) == 0) {
-            filter_index_remove(shard->broker->filters, shard->number, s->filter_id);
+        if (!parsed->shared && take_from_list(shard, s) == 0) {
+            forget_filter(shard, s->filter_id);
         }
         stats_sub(parsed->shared ? &shard->stats.shared_subscriptions : &shard->stats.subscriptions, 1);
         give_subscription(shard, s);
@@ -198,6 +226,7 @@ finish_suback(struct shard *shard, struct session *session, struct session_subac
         extra->subacks_last = previous;
     }
     session_tidy(shard, session);
+    budget_refund(shard->account, session_suback_bytes(suback));
     send_codes(shard, session->connection, PACKET_SUBACK, suback->packet_id, bytes_of(suback->codes, suback->count));
     free(suback);
 }
@@ -240,6 +269,7 @@ handle_subscribe(struct shard *shard, struct connection *c, const struct frame *
         .count = packet.count,
         .packet_id = packet.packet_id,
     };
+    budget_charge(shard->account, session_suback_bytes(suback));
     /* Last in line: answers come in the order of the questions, so the first is the one to look for. */
     *(extra->subacks != NULL ? &extra->subacks_last->next : &extra->subacks) = suback;
     extra->subacks_last = suback;

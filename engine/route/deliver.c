@@ -146,6 +146,7 @@ make_delivery(struct shard *shard, struct publication *p, const struct deliver_t
             slab_give(&shard->deliveries, d);
             return NULL;
         }
+        budget_charge(shard->account, terms->identifier_count * sizeof *d->identifiers.many);
         memcpy(d->identifiers.many, terms->identifiers, terms->identifier_count * sizeof *d->identifiers.many);
     }
     d->identifier_count = (uint16_t)terms->identifier_count;
@@ -199,7 +200,7 @@ deliver_now(struct shard *shard, struct session *session, struct publication *p,
 {
     struct delivery *d = *dp;
     struct session_owed *owed = session_need_owed(shard, session);
-    if (owed == NULL || !inflight_add(&owed->inflight, d)) {
+    if (owed == NULL || !inflight_add(shard->account, &owed->inflight, d)) {
         session_queue(shard, session, dp);
         return;
     }

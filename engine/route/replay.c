@@ -391,7 +391,7 @@ drop_idle_fresh(struct shard *shard, struct session *session)
 {
     struct session_extra *extra = session->extra;
     if (extra != NULL && extra->replays == NULL && extra->fresh != NULL) {
-        fresh_fini(&extra->fresh);
+        fresh_fini(shard->account, &extra->fresh);
     }
     session_tidy(shard, session);
 }
@@ -405,7 +405,7 @@ replay_begin(struct shard *shard, struct session *session, struct bytes filter, 
     }
     struct session_extra *extra = session_need_extra(shard, session);
     if (extra != NULL && extra->fresh == NULL) {
-        extra->fresh = fresh_init(); /* freed with the last replay; without memory only the order of Y2 is at risk */
+        extra->fresh = fresh_init(shard->account); /* freed with the last replay; without memory only the order of Y2 is at risk */
     }
     if (!parsed.wildcard) {
         ask(shard, session, broker_shard_of(shard->broker, filter.data, filter.size), filter, true, s);

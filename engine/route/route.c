@@ -28,10 +28,10 @@ struct gathered_identifier {
 
 /* A live message of a topic overtakes older retained ones that are still to be replayed to this session. */
 static void
-note_fresh(const struct shard *shard, struct session *session, const struct publication *p)
+note_fresh(struct shard *shard, struct session *session, const struct publication *p)
 {
     if (p->retain && session_get_extra(session)->fresh != NULL) {
-        fresh_add(session->extra->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
+        fresh_add(shard->account, session->extra->fresh, broker_hash(shard->broker, p->topic.data, p->topic.size), p->stamp);
     }
 }
 

@@ -316,9 +316,17 @@ grow_by_filter(struct shard *shard, uint32_t filter_id)
     return true;
 }
 
-static void
-free_group(struct share_group *g)
+/* What a group and its filter are charged with; the filter's text is a part of the group's. */
+static uint64_t
+group_bytes(const struct share_group *g)
 {
+    return sizeof *g + 2ull * g->text_size + FILTER_BYTES + g->room * sizeof *g->members;
+}
+
+static void
+free_group(struct shard *shard, struct share_group *g)
+{
+    budget_refund(shard->account, group_bytes(g));
     free(g->members);
     free(g->text);
     free(g);
@@ -356,6 +364,7 @@ make_group(struct shard *shard, struct bytes text, uint32_t hash)
     *bucket = g;
     shard->share_groups_by_filter[g->filter_id] = g;
     shard->share_group_count++;
+    budget_charge(shard->account, group_bytes(g));
     return g;
 }
 
@@ -370,7 +379,7 @@ drop_group(struct shard *shard, struct share_group *g)
     shard->share_groups_by_filter[g->filter_id] = NULL;
     shard->share_group_count--;
     filter_index_remove(shard->broker->filters, shard->number, g->filter_id);
-    free_group(g);
+    free_group(shard, g);
 }
 
 static struct share_member *
@@ -385,7 +394,7 @@ find_member(const struct share_group *g, uint64_t identity)
 }
 
 static struct share_member *
-add_member(struct share_group *g)
+add_member(struct shard *shard, struct share_group *g)
 {
     if (g->count == g->room) {
         uint32_t room = g->room ? g->room * 2 : 2;
@@ -393,6 +402,7 @@ add_member(struct share_group *g)
         if (members == NULL) {
             return NULL;
         }
+        budget_charge(shard->account, (room - g->room) * sizeof *members);
         g->members = members;
         g->room = room;
     }
@@ -453,7 +463,7 @@ handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *
     }
     struct share_member *m = g ? find_member(g, parcel->reference.identity) : NULL;
     if (g != NULL && m == NULL) {
-        m = add_member(g);
+        m = add_member(shard, g);
     }
     uint32_t serial = g ? g->serial : 0;
     if (m != NULL) {
@@ -619,7 +629,7 @@ share_fini(struct shard *shard)
         struct share_group *next;
         for (struct share_group *g = shard->share_groups_by_text[i]; g != NULL; g = next) {
             next = g->next;
-            free_group(g);
+            free_group(shard, g);
         }
     }
     free(shard->share_groups_by_text);

@@ -3,14 +3,17 @@
 #include <stdlib.h>
 
 struct fresh *
-fresh_init(void)
+fresh_init(struct budget_account *account)
 {
-    return calloc(1, sizeof(struct fresh));
+    struct fresh *fresh = calloc(1, sizeof *fresh);
+    budget_charge(account, fresh != NULL ? sizeof *fresh : 0);
+    return fresh;
 }
 
 void
-fresh_fini(struct fresh **fresh)
+fresh_fini(struct budget_account *account, struct fresh **fresh)
 {
+    budget_refund(account, sizeof **fresh + (*fresh)->room * sizeof(struct fresh_topic));
     free((*fresh)->topics);
     free(*fresh);
     *fresh = NULL;
@@ -28,7 +31,7 @@ place_of(struct fresh_topic *topics, uint32_t room, uint64_t hash)
 }
 
 static bool
-grow(struct fresh *fresh)
+grow(struct budget_account *account, struct fresh *fresh)
 {
     uint32_t room = fresh->room ? fresh->room * 2 : 16;
     struct fresh_topic *topics = calloc(room, sizeof *topics);
@@ -41,18 +44,19 @@ grow(struct fresh *fresh)
         }
     }
     free(fresh->topics);
+    budget_charge(account, (room - fresh->room) * sizeof *topics);
     fresh->topics = topics;
     fresh->room = room;
     return true;
 }
 
 void
-fresh_add(struct fresh *fresh, uint64_t hash, uint64_t stamp)
+fresh_add(struct budget_account *account, struct fresh *fresh, uint64_t hash, uint64_t stamp)
 {
     hash += hash == 0;
     struct fresh_topic *place = fresh->room > 0 ? place_of(fresh->topics, fresh->room, hash) : NULL;
     if (place == NULL || place->hash == 0) {
-        if (fresh->count == FRESH_MAX || ((fresh->count + 1) * 2 > fresh->room && !grow(fresh))) {
+        if (fresh->count == FRESH_MAX || ((fresh->count + 1) * 2 > fresh->room && !grow(account, fresh))) {
             return;
         }
         place = place_of(fresh->topics, fresh->room, hash);

@@ -2,10 +2,12 @@
  * fresh: the topics of which a session got a live message while retained ones were still being replayed to it (engine/route/replay.h, Y2).
  *
  * A growing set of keyed topic hashes, each with the stamp of the newest live message. At FRESH_MAX it forgets nothing and takes no more: then a replay may
- * bring an older value once.
+ * bring an older value once. Charged to the account.
  */
 #ifndef TIDEWIRE_ENGINE_SESSION_FRESH_H
 #define TIDEWIRE_ENGINE_SESSION_FRESH_H
+
+#include "alloc/budget.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,9 +27,9 @@ struct fresh {
 };
 
 /* NULL when out of memory. */
-struct fresh *fresh_init(void);
-void fresh_fini(struct fresh **fresh);
-void fresh_add(struct fresh *fresh, uint64_t hash, uint64_t stamp);
+struct fresh *fresh_init(struct budget_account *account);
+void fresh_fini(struct budget_account *account, struct fresh **fresh);
+void fresh_add(struct budget_account *account, struct fresh *fresh, uint64_t hash, uint64_t stamp);
 /* True if a live message newer than `stamp` was noted. */
 bool fresh_has_newer(const struct fresh *fresh, uint64_t hash, uint64_t stamp);
 

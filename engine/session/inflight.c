@@ -7,7 +7,7 @@
 #define PACKET_IDS_MAX 65535u
 
 static bool
-grow(struct inflight *f)
+grow(struct budget_account *account, struct inflight *f)
 {
     uint32_t count = f->slot_count ? f->slot_count * 2 : 4;
     if (count > PACKET_IDS_MAX) {
@@ -18,6 +18,7 @@ grow(struct inflight *f)
         return false;
     }
     memset(slots + f->slot_count, 0, (count - f->slot_count) * sizeof *slots);
+    budget_charge(account, (count - f->slot_count) * sizeof *slots);
     f->slots = slots;
     f->cursor = (uint16_t)f->slot_count;
     f->slot_count = count;
@@ -25,9 +26,9 @@ grow(struct inflight *f)
 }
 
 bool
-inflight_add(struct inflight *f, struct delivery *delivery)
+inflight_add(struct budget_account *account, struct inflight *f, struct delivery *delivery)
 {
-    if ((f->count + 1u) * 2 > f->slot_count && f->slot_count < PACKET_IDS_MAX && !grow(f) && f->count == f->slot_count) {
+    if ((f->count + 1u) * 2 > f->slot_count && f->slot_count < PACKET_IDS_MAX && !grow(account, f) && f->count == f->slot_count) {
         return false;
     }
     if (f->count == f->slot_count) {
@@ -71,9 +72,10 @@ inflight_remove(struct inflight *f, struct delivery *delivery)
 }
 
 void
-inflight_fini(struct inflight *f)
+inflight_fini(struct budget_account *account, struct inflight *f)
 {
     assert(f->count == 0);
+    budget_refund(account, f->slot_count * sizeof(struct delivery *));
     free(f->slots);
     *f = (struct inflight){0};
 }

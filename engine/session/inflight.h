@@ -6,9 +6,13 @@
  * Invariants
  *   V1  a delivery's packet_id is its slot + 1; the list holds exactly the deliveries in the slots.
  *   V2  the slots are at least twice as many as the deliveries (up to 65 535), so a free one is found in a few steps.
+ *
+ * Memory   the slots are charged to the account.
  */
 #ifndef TIDEWIRE_ENGINE_SESSION_INFLIGHT_H
 #define TIDEWIRE_ENGINE_SESSION_INFLIGHT_H
+
+#include "alloc/budget.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,12 +56,12 @@ struct inflight {
 };
 
 /* Gives the delivery an identifier and the last place. False when out of memory or all 65 535 identifiers are in use. */
-bool inflight_add(struct inflight *f, struct delivery *delivery);
+bool inflight_add(struct budget_account *account, struct inflight *f, struct delivery *delivery);
 /* The delivery of an identifier, or NULL; borrowed. */
 struct delivery *inflight_get(const struct inflight *f, uint16_t packet_id);
 /* Takes it out; the caller owns it now. */
 void inflight_remove(struct inflight *f, struct delivery *delivery);
 /* Frees the slots; must be empty. */
-void inflight_fini(struct inflight *f);
+void inflight_fini(struct budget_account *account, struct inflight *f);
 
 #endif

@@ -28,7 +28,7 @@ received_has(const struct received *r, uint16_t packet_id)
 }
 
 bool
-received_add(struct received *r, uint16_t packet_id)
+received_add(struct budget_account *account, struct received *r, uint16_t packet_id)
 {
     if (r->count == r->room) {
         uint32_t room = r->room ? r->room * 2 : 4;
@@ -36,6 +36,7 @@ received_add(struct received *r, uint16_t packet_id)
         if (ids == NULL) {
             return false;
         }
+        budget_charge(account, (room - r->room) * sizeof *ids);
         r->ids = ids;
         r->room = room;
     }
@@ -59,8 +60,9 @@ received_remove(struct received *r, uint16_t packet_id)
 }
 
 void
-received_fini(struct received *r)
+received_fini(struct budget_account *account, struct received *r)
 {
+    budget_refund(account, r->room * sizeof *r->ids);
     free(r->ids);
     *r = (struct received){0};
 }

@@ -1,8 +1,10 @@
 /*
- * received: packet identifiers of QoS 2 messages that a client has sent and not yet released. A sorted array: exact, small, at most 65 535 entries.
+ * received: packet identifiers of QoS 2 messages that a client has sent and not yet released. A sorted array: exact, small, at most 65 535 entries. Charged to the account.
  */
 #ifndef TIDEWIRE_ENGINE_SESSION_RECEIVED_H
 #define TIDEWIRE_ENGINE_SESSION_RECEIVED_H
+
+#include "alloc/budget.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,9 +17,9 @@ struct received {
 
 bool received_has(const struct received *r, uint16_t packet_id);
 /* Not there yet. False when out of memory. */
-bool received_add(struct received *r, uint16_t packet_id);
+bool received_add(struct budget_account *account, struct received *r, uint16_t packet_id);
 /* False if it was not there. */
 bool received_remove(struct received *r, uint16_t packet_id);
-void received_fini(struct received *r);
+void received_fini(struct budget_account *account, struct received *r);
 
 #endif

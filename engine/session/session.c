@@ -103,6 +103,7 @@ free_subacks(struct shard *shard, struct session *s)
     while (session_get_extra(s)->subacks != NULL) {
         struct session_suback *gone = s->extra->subacks;
         s->extra->subacks = gone->next;
+        budget_refund(shard->account, session_suback_bytes(gone));
         free(gone);
     }
     session_tidy(shard, s);
@@ -112,7 +113,7 @@ static void
 free_received(struct shard *shard, struct session *s)
 {
     if (s->extra != NULL) {
-        received_fini(&s->extra->received);
+        received_fini(shard->account, &s->extra->received);
         session_tidy(shard, s);
     }
 }
@@ -156,7 +157,7 @@ give_up_owed(struct shard *shard, struct session *s)
         lost++;
         session_free_delivery(shard, &d);
     }
-    inflight_fini(&owed->inflight);
+    inflight_fini(shard->account, &owed->inflight);
     free(owed);
     s->owed = NULL;
     budget_refund(shard->account, sizeof *owed);
@@ -348,6 +349,7 @@ session_free_delivery(struct shard *shard, struct delivery **dp)
     struct delivery *d = *dp;
     *dp = NULL;
     if (d->identifier_count > 1) {
+        budget_refund(shard->account, d->identifier_count * sizeof *d->identifiers.many);
         free(d->identifiers.many);
     }
     if (d->message != NULL) {
@@ -522,7 +524,7 @@ send_queued(struct shard *shard, struct session *s)
         session_free_delivery(shard, &d);
         return;
     }
-    if (!inflight_add(&s->owed->inflight, d)) {
+    if (!inflight_add(shard->account, &s->owed->inflight, d)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         session_free_delivery(shard, &d);
         return;

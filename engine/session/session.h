@@ -55,6 +55,13 @@ struct session_suback {
     uint8_t codes[];
 };
 
+/* What it is charged with. */
+static inline uint64_t
+session_suback_bytes(const struct session_suback *suback)
+{
+    return sizeof *suback + suback->count;
+}
+
 /* A replay of retained messages that some shard runs for this session. */
 struct session_replay {
     struct session_replay *next, **link;

@@ -12,6 +12,7 @@
 
 #define IDS_MAX 65535u
 
+static struct budget_account account;
 static uint64_t seed = 88172645463325252u;
 
 static uint32_t
@@ -57,7 +58,7 @@ static void
 add(struct item *item)
 {
     uint64_t serial = ++twin.serial;
-    assert_true(inflight_add(&twin.f, &item->delivery));
+    assert_true(inflight_add(&account, &twin.f, &item->delivery));
     uint16_t id = item->delivery.packet_id;
     assert_int_not_equal(id, 0);
     assert_null(twin.holders[id]);
@@ -143,7 +144,7 @@ end(void)
     assert_null(twin.f.first);
     assert_null(twin.f.last);
     assert_null(twin.f.resend);
-    inflight_fini(&twin.f);
+    inflight_fini(&account, &twin.f);
     assert_null(twin.f.slots);
     free(twin.items);
 }
@@ -158,7 +159,7 @@ nothing_is_found_in_an_empty_one(void **state)
     assert_null(inflight_get(&f, 0));
     assert_null(inflight_get(&f, 1));
     assert_null(inflight_get(&f, 65535));
-    inflight_fini(&f);
+    inflight_fini(&account, &f);
 }
 
 static void
@@ -295,7 +296,7 @@ all_65535_identifiers_can_be_in_use_and_no_more(void **state)
     }
     check();
     struct delivery one_more = {0};
-    assert_false(inflight_add(&twin.f, &one_more));
+    assert_false(inflight_add(&account, &twin.f, &one_more));
     check();
 
     /* Full but for one, whichever that is: it is found. */
@@ -305,7 +306,7 @@ all_65535_identifiers_can_be_in_use_and_no_more(void **state)
         drop(item);
         add(item);
         assert_int_equal(item->delivery.packet_id, id);
-        assert_false(inflight_add(&twin.f, &one_more));
+        assert_false(inflight_add(&account, &twin.f, &one_more));
     }
     check();
     end();
@@ -334,10 +335,29 @@ near_full_it_agrees_with_its_twin(void **state)
     end();
 }
 
+static void
+slots_are_charged(void **state)
+{
+    (void)state;
+    static struct delivery deliveries[1000];
+    struct inflight f = {0};
+    int64_t before = account.bytes;
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_true(inflight_add(&account, &f, &deliveries[i]));
+    }
+    assert_in_range(account.bytes - before, 2000 * sizeof(void *), 4000 * sizeof(void *));
+    while (f.first != NULL) {
+        inflight_remove(&f, f.first);
+    }
+    inflight_fini(&account, &f);
+    assert_int_equal(account.bytes, before);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slots_are_charged),
         cmocka_unit_test(nothing_is_found_in_an_empty_one),
         cmocka_unit_test(identifiers_are_never_0_and_lie_within_the_slots),
         cmocka_unit_test(an_identifier_given_back_is_not_the_next_one_given),

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+static struct budget_account account;
 static uint64_t seed = 88172645463325252u;
 
 static uint32_t
@@ -44,7 +45,7 @@ an_empty_one_has_nothing_and_gives_nothing_back(void **state)
     assert_false(received_has(&r, 1));
     assert_false(received_has(&r, 65535));
     assert_false(received_remove(&r, 1));
-    received_fini(&r);
+    received_fini(&account, &r);
 }
 
 static void
@@ -52,7 +53,7 @@ an_identifier_is_released_once(void **state)
 {
     (void)state;
     struct received r = {0};
-    assert_true(received_add(&r, 7));
+    assert_true(received_add(&account, &r, 7));
     assert_true(received_has(&r, 7));
     assert_false(received_has(&r, 6));
     assert_false(received_has(&r, 8));
@@ -61,7 +62,7 @@ an_identifier_is_released_once(void **state)
     assert_true(received_remove(&r, 7));
     assert_false(received_remove(&r, 7));
     assert_false(received_has(&r, 7));
-    received_fini(&r);
+    received_fini(&account, &r);
 }
 
 static void
@@ -69,12 +70,12 @@ fini_leaves_one_that_can_be_used_again(void **state)
 {
     (void)state;
     struct received r = {0};
-    assert_true(received_add(&r, 1));
-    received_fini(&r);
+    assert_true(received_add(&account, &r, 1));
+    received_fini(&account, &r);
     assert_false(received_has(&r, 1));
-    assert_true(received_add(&r, 1));
+    assert_true(received_add(&account, &r, 1));
     assert_int_equal(r.count, 1);
-    received_fini(&r);
+    received_fini(&account, &r);
 }
 
 static void
@@ -90,7 +91,7 @@ all_identifiers_fit_in_any_order(void **state)
     memset(twin, 0, sizeof twin);
     struct received r = {0};
     for (uint32_t i = 0; i < 65535; i++) {
-        assert_true(received_add(&r, order[i]));
+        assert_true(received_add(&account, &r, order[i]));
         twin[order[i]] = true;
         if (i % 30000 == 0) {
             check(&r);
@@ -102,7 +103,7 @@ all_identifiers_fit_in_any_order(void **state)
     }
     memset(twin, 0, sizeof twin);
     check(&r);
-    received_fini(&r);
+    received_fini(&account, &r);
 }
 
 /* Narrow ranges collide all the time, wide ones hardly ever; both ends of the range are in. */
@@ -123,7 +124,7 @@ it_agrees_with_a_bitmap(void **state)
                 assert_int_equal(received_remove(&r, id), twin[id]);
                 twin[id] = false;
             } else {
-                assert_true(received_add(&r, id));
+                assert_true(received_add(&account, &r, id));
                 twin[id] = true;
             }
             if (step % 10000 == 0) {
@@ -131,14 +132,29 @@ it_agrees_with_a_bitmap(void **state)
             }
         }
         check(&r);
-        received_fini(&r);
+        received_fini(&account, &r);
     }
+}
+
+static void
+what_it_holds_is_charged(void **state)
+{
+    (void)state;
+    struct received r = {0};
+    int64_t before = account.bytes;
+    for (uint32_t id = 1; id <= 1000; id++) {
+        assert_true(received_add(&account, &r, (uint16_t)id));
+    }
+    assert_in_range(account.bytes - before, 1000 * sizeof(uint16_t), 2 * 1000 * sizeof(uint16_t) + 100);
+    received_fini(&account, &r);
+    assert_int_equal(account.bytes, before);
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_it_holds_is_charged),
         cmocka_unit_test(an_empty_one_has_nothing_and_gives_nothing_back),
         cmocka_unit_test(an_identifier_is_released_once),
         cmocka_unit_test(fini_leaves_one_that_can_be_used_again),
