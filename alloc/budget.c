@@ -38,6 +38,9 @@ budget_settle(struct budget *budget, unsigned shard)
         return BUDGET_FREE;
     }
     uint64_t total = budget_total(budget);
+    if (total >= limit) {
+        return BUDGET_FULL;
+    }
     if (total >= percent_of(limit, 97)) {
         return BUDGET_REFUSE;
     }

@@ -2,7 +2,7 @@
  * budget: how much memory peers have caused the broker to hold, against one limit for the whole process.
  *
  * Each shard counts its own bytes in a plain number and shows it to the others once per turn; each shard then sums all of them. So the sum is
- * a turn old and no cache line is contended.
+ * a turn old and no cache line is contended. A shard that charges much within one turn settles again (engine/shard.h).
  *
  * Threads  budget_charge/budget_refund/budget_settle: the shard that owns the account. budget_total: any.
  */
@@ -20,6 +20,7 @@ enum budget_level {
     BUDGET_HOLD_PUBLISHERS, /* from 80 %: stop reading from those who publish */
     BUDGET_DROP_QOS0,       /* from 90 %: drop QoS 0 deliveries that would have to wait */
     BUDGET_REFUSE,          /* from 97 %: new connections, subscriptions, retained and queued messages get Quota exceeded */
+    BUDGET_FULL,            /* from 100 %: QoS 0 goes out only if it is small, to connections that hold nothing yet */
 };
 
 struct budget_account {
@@ -50,7 +51,7 @@ budget_refund(struct budget_account *account, uint64_t bytes)
 /* Any thread; shards see it at their next settle. */
 void budget_set_limit(struct budget *budget, uint64_t limit_bytes);
 
-/* Shows this shard's sum and returns the process's level. Once per turn. */
+/* Shows this shard's sum and returns the process's level. Once per turn, or more often. */
 enum budget_level budget_settle(struct budget *budget, unsigned shard);
 uint64_t budget_total(const struct budget *budget);
 

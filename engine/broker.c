@@ -1,6 +1,8 @@
 #include "engine/broker.h"
 
+#include "engine/log.h"
 #include "engine/route/parcel.h"
+#include "engine/security/ban_file.h"
 #include "engine/security/security.h"
 #include "engine/shard.h"
 
@@ -100,6 +102,19 @@ take_snapshot(struct broker *broker, const struct config *config, char *error, s
     return security;
 }
 
+/* The file's bans take the place of those that it had before. */
+static bool
+take_bans(struct broker *broker, const struct ban_file *file)
+{
+    if (!ban_replace(broker->limits.bans, BAN_OF_FILE, file != NULL ? file->bans : NULL, file != NULL ? file->count : 0, 0)) {
+        return false;
+    }
+    if (file != NULL && file->count > 0) {
+        ban_enforce(broker->limits.bans);
+    }
+    return true;
+}
+
 static bool
 open_shared(struct broker *broker, const struct config *config, char *error, size_t error_size)
 {
@@ -120,11 +135,15 @@ open_shared(struct broker *broker, const struct config *config, char *error, siz
     struct filter_limits limits = {.filters_max = config->max_filters};
     broker->mesh = mesh_init(broker->shard_count);
     broker->filters = filter_index_init(broker->shard_count, &limits, broker->secret);
-    if (broker->mesh == NULL || broker->filters == NULL) {
+    if (broker->mesh == NULL || broker->filters == NULL || !limits_open(&broker->limits, config, word_of_secret(broker, 1))) {
         snprintf(error, error_size, "out of memory at start");
         return false;
     }
     budget_init(&broker->budget, broker->shard_count, config->memory_limit);
+    if (!take_bans(broker, security->bans)) {
+        snprintf(error, error_size, "out of memory for the bans of %s", config->ban_file);
+        return false;
+    }
     broker->started_ms = io_clock_ns(io_of_shard(broker->ios, 0)) / 1000000;
     return true;
 }
@@ -235,6 +254,7 @@ broker_close(struct broker **bp)
     if (broker->mesh != NULL) {
         mesh_fini(&broker->mesh);
     }
+    limits_close(&broker->limits);
     if (broker->ios != NULL) {
         io_close_all(broker->ios);
     }
@@ -256,6 +276,10 @@ broker_reload(struct broker *broker, const struct config *config, char *error, s
     if (security == NULL) {
         return -1;
     }
+    if (!limits_reload(&broker->limits, config) || !take_bans(broker, security->bans)) {
+        snprintf(error, error_size, "out of memory for limits and bans"); /* of the file's bans none holds then */
+        return -1;
+    }
     /* Release pairs with the acquire in take_configuration() (engine/shard.c), which looks for the snapshot first and the configuration then. */
     atomic_store_explicit(&broker->config, config, memory_order_release);
     atomic_store_explicit(&broker->security, security, memory_order_release);
@@ -268,6 +292,23 @@ bool
 broker_is_taken_over(const struct broker *broker)
 {
     return oldest_in_use(broker) == broker->snapshots[broker->snapshot_count - 1]->generation;
+}
+
+int
+broker_reload_bans(struct broker *broker, const struct config *config, char *error, size_t error_size)
+{
+    struct ban_file *file = ban_file_read(config->ban_file, error, error_size);
+    if (file == NULL) {
+        return -1;
+    }
+    bool taken = take_bans(broker, file);
+    ban_file_free(&file);
+    if (!taken) {
+        snprintf(error, error_size, "out of memory for the bans of %s", config->ban_file);
+        return -1;
+    }
+    interrupt_all(broker);
+    return 0;
 }
 
 void

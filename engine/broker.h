@@ -12,6 +12,7 @@
 #include "engine/config/config.h"
 #include "engine/io/io.h"
 #include "engine/mesh.h"
+#include "engine/security/limits.h"
 #include "router/filter_index.h"
 
 #define BROKER_SHARDS_MAX 64
@@ -41,6 +42,7 @@ struct broker {
     _Atomic uint64_t session_count;
     _Atomic uint64_t retain_stamp;            /* the last one given to a publication with RETAIN (engine/route/replay.h Y3) */
     _Atomic uint64_t listener_connections[CONFIG_LISTENERS_MAX];
+    struct limits limits;                     /* its own rules */
 };
 
 /* Makes the broker and its shards. `config` must live until broker_close(): its listeners count all the time. NULL and one clear line in `error` on failure. */
@@ -56,6 +58,8 @@ void broker_close(struct broker **broker);
 int broker_reload(struct broker *broker, const struct config *config, char *error, size_t error_size);
 /* From the same thread: no shard reads a configuration older than the last one any more. */
 bool broker_is_taken_over(const struct broker *broker);
+/* From the same thread: only what `config`'s ban_file says now. 0, or -1 and a line in `error`: then nothing has changed. */
+int broker_reload_bans(struct broker *broker, const struct config *config, char *error, size_t error_size);
 /* From any thread: the shards disconnect everyone and end. */
 void broker_stop(struct broker *broker);
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -185,12 +186,55 @@ reload(struct broker *broker, struct configs *configs)
     log_line(CONFIG_LOG_NOTICE, "Configuration reloaded.");
 }
 
+/* The ban file as it was when it was looked at last. */
+static struct stat ban_file_seen;
+
+/* True if it has changed since the last call; not when it is gone. */
+static bool
+ban_file_has_changed(const char *path)
+{
+    struct stat now;
+    if (stat(path, &now) != 0) {
+        return false;
+    }
+    bool same = now.st_ino == ban_file_seen.st_ino && now.st_size == ban_file_seen.st_size && now.st_mtim.tv_sec == ban_file_seen.st_mtim.tv_sec &&
+                now.st_mtim.tv_nsec == ban_file_seen.st_mtim.tv_nsec;
+    ban_file_seen = now;
+    return !same;
+}
+
+/* Bans change without a signal: who writes the file need not be who may signal the broker. */
+static void
+watch_bans(struct broker *broker, const struct config *config)
+{
+    char error[ERROR_BYTES];
+    if (!ban_file_has_changed(config->ban_file)) {
+        return;
+    }
+    if (broker_reload_bans(broker, config, error, sizeof error) == 0) {
+        log_line(CONFIG_LOG_NOTICE, "Bans taken over from %s.", config->ban_file);
+    } else {
+        log_line(CONFIG_LOG_ERROR, "Error: bans not taken over, the old ones stay: %s", error);
+    }
+}
+
+static int
+wait_for_signal(const sigset_t *signals, const struct config *config)
+{
+    const struct timespec watch_interval = {.tv_sec = 1};
+    return config->ban_file != NULL ? sigtimedwait(signals, NULL, &watch_interval) : sigwaitinfo(signals, NULL);
+}
+
 /* Until SIGTERM or SIGINT. */
 static void
 serve_signals(struct broker *broker, const sigset_t *signals, struct configs *configs)
 {
     for (;;) {
-        int signal = sigwaitinfo(signals, NULL);
+        const struct config *config = configs->all[configs->count - 1];
+        int signal = wait_for_signal(signals, config);
+        if (signal < 0 && config->ban_file != NULL) {
+            watch_bans(broker, config);
+        }
         if (signal == SIGHUP) {
             reload(broker, configs);
         } else if (signal == SIGUSR1) {
@@ -244,6 +288,9 @@ run(struct broker *broker, const sigset_t *signals, struct configs *configs)
     }
     process_harden(config->core_dumps);
     say_started(broker, config);
+    if (config->ban_file != NULL) {
+        ban_file_has_changed(config->ban_file); /* what it says now has been read */
+    }
     int result = 1;
     if (start_threads(broker)) {
         process_notify("READY=1");

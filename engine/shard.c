@@ -10,6 +10,7 @@
 #include "engine/route/share.h"
 #include "engine/security/http_hook.h"
 #include "engine/security/login.h"
+#include "engine/security/pace.h"
 #include "engine/security/recheck.h"
 #include "engine/security/security.h"
 #include "engine/session/session.h"
@@ -29,6 +30,9 @@
 /* The same where nothing is to be found: an idle shard sleeps. */
 #define HOUSEKEEPING_IDLE_MS 30000u
 #define SWEEP_NODES 1024u
+/* The memory level is looked at again when a shard has charged this part of the limit, or so many bytes: a limit is passed by no more than that per shard. */
+#define LOOKS_PER_LIMIT 256u
+#define LOOK_BYTES_MIN 16384u
 /* How long a stopping shard waits for its last bytes to leave. */
 #define STOP_MS 1500u
 /* A shard that holds publishers looks this often whether memory has been freed elsewhere: nobody wakes it for that. */
@@ -71,6 +75,7 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
     };
     http_hook_configure(shard);
     shard->retained = retained_init(shard->account, &limits, broker->secret);
+    shard->paces = pace_is_needed(shard);
     shard->matches = match_cache_init(broker->filters, number, 0);
     if (shard->retained == NULL || shard->matches == NULL || !sys_open(shard)) {
         snprintf(error, error_size, "out of memory for shard %u", number);
@@ -222,6 +227,7 @@ fire(struct timer *timer, void *context)
 static void
 take_limits(struct shard *shard, const struct config *config)
 {
+    shard->paces = pace_is_needed(shard);
     struct retained_limits limits = {
         .count_max = (config->max_retained_messages + shard->broker->shard_count - 1) / shard->broker->shard_count,
         .bytes_max = (config->max_retained_bytes + shard->broker->shard_count - 1) / shard->broker->shard_count,
@@ -280,7 +286,7 @@ begin_stopping(struct shard *shard)
 bool
 shard_busy(const struct shard *shard)
 {
-    return shard->timers_behind || shard->rechecking || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
+    return shard->timers_behind || shard->rechecking || limits_enforcing(shard) || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
            (shard->held_first != NULL && shard->held_may_go) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
 }
 
@@ -332,6 +338,16 @@ wait_for_events(struct shard *shard, bool may_wait, struct io_event *events)
     return count;
 }
 
+void
+shard_look_at_pressure(struct shard *shard)
+{
+    uint64_t limit = atomic_load_explicit(&shard->broker->budget.limit_bytes, memory_order_relaxed);
+    uint64_t step = limit / LOOKS_PER_LIMIT;
+    shard->pressure = budget_settle(&shard->broker->budget, shard->number);
+    shard->congested = shard->congested || shard->pressure >= BUDGET_HOLD_PUBLISHERS;
+    shard->look_at_bytes = limit == 0 ? INT64_MAX : shard->account->bytes + (int64_t)(step > LOOK_BYTES_MIN ? step : LOOK_BYTES_MIN);
+}
+
 static void
 look_at_congestion(struct shard *shard)
 {
@@ -377,9 +393,12 @@ shard_turn(struct shard *shard, bool may_wait)
     if (shard->replays != NULL) {
         replay_run(shard);
     }
+    if (limits_enforcing(shard)) {
+        limits_enforce(shard);
+    }
     shard->timers_behind = timer_wheel_advance(&shard->wheel, shard->now_ms, TIMERS_PER_TURN, fire, shard) == TIMERS_PER_TURN;
 
-    shard->pressure = budget_settle(&shard->broker->budget, shard->number);
+    shard_look_at_pressure(shard);
     look_at_congestion(shard);
     if (shard->held_first != NULL) {
         connection_resume_held(shard);

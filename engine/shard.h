@@ -46,6 +46,11 @@ struct share_group;
 struct gathered;
 struct gathered_identifier;
 
+/* What a shard has taken of a listener's rates and not used yet (engine/security/pace.h). */
+struct pace_credit {
+    uint64_t publishes, bytes;
+};
+
 /* Retained messages removed last (engine/route/replay.h Y3). More removals than this while an older message is under way, and it may come back. */
 #define SHARD_REMOVALS 64
 
@@ -81,11 +86,13 @@ struct shard {
     bool access_limited;         /* some listener has an access list: ask engine/security/access.h */
     _Atomic uint32_t security_seen;  /* its generation: read by who reloads */
     struct budget_account *account;
-    enum budget_level pressure;
+    enum budget_level pressure;  /* as of the last look: at each turn's end, and whenever this shard has charged much since */
+    int64_t look_at_bytes;       /* of the account: where to look again */
     uint64_t now_ms;
     bool congested;              /* publishers are held: memory is short, or too much is under way to other shards */
     bool backlogged;             /* the second of these */
     bool held_may_go;            /* some held connection may go on: look before sleeping */
+    bool paces;                  /* some rate of publishes or bytes is configured */
     bool stopping;
 
     struct gather gather;
@@ -130,6 +137,11 @@ struct shard {
     uint32_t gathered_identifiers_room, gathered_identifiers_count;
     uint8_t *scratch;                   /* SHARD_SCRATCH_BYTES */
 
+    struct pace_credit listener_credit[CONFIG_LISTENERS_MAX];
+    uint64_t ban_generation;            /* bans up to this one have been, or are being, held against the connections here */
+    struct slab_walk ban_walk;
+    bool ban_walk_under_way;
+
     uint64_t stop_deadline_ms;
     struct http_hook hook;
     void *observer;                     /* shard 0: engine/observe/sys.c */
@@ -151,6 +163,18 @@ void shard_leave(struct shard *shard);
 /* True if a turn would find work without waiting; the earliest time at which there is work for sure (UINT64_MAX: none). For drivers that own the clock. */
 bool shard_busy(const struct shard *shard);
 uint64_t shard_next_ms(const struct shard *shard);
+
+/*
+ * To be called where memory is taken for peers: within one turn a message may become thousands of copies, and the levels of the budget have to be met before that is over.
+ */
+void shard_look_at_pressure(struct shard *shard);
+static inline void
+shard_feel_pressure(struct shard *shard)
+{
+    if (shard->account->bytes >= shard->look_at_bytes) {
+        shard_look_at_pressure(shard);
+    }
+}
 
 /* Gives a reference back, and a borrowed message to its shard. */
 void shard_message_unref(struct shard *shard, struct message **message);

@@ -36,6 +36,11 @@ stats_drop_name(enum drop_reason reason)
         [DROP_HOOK_DENIED] = "hook denied",
         [DROP_HOOK_FAILED] = "hook failed",
         [DROP_LOGIN_EXPIRED] = "login expired",
+        [DROP_CONNECT_RATE] = "connect rate",
+        [DROP_ADDRESS_CONNECT_RATE] = "address connect rate",
+        [DROP_ADDRESS_CONNECTIONS] = "address connections",
+        [DROP_PUBLISH_RATE] = "publish rate",
+        [DROP_BANNED] = "banned",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

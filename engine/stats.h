@@ -41,6 +41,11 @@ enum drop_reason {
     DROP_HOOK_DENIED,        /* clients and topics that an HTTP hook denied */
     DROP_HOOK_FAILED,        /* questions that an HTTP hook did not answer */
     DROP_LOGIN_EXPIRED,      /* connections whose token or permission ended */
+    DROP_CONNECT_RATE,       /* connections refused: listener_connect_rate, global_connect_rate */
+    DROP_ADDRESS_CONNECT_RATE,
+    DROP_ADDRESS_CONNECTIONS, /* address_max_connections */
+    DROP_PUBLISH_RATE,       /* messages refused for a rate of publishes or bytes */
+    DROP_BANNED,             /* connections refused or closed */
     DROP_REASONS,
 };
 
@@ -50,6 +55,7 @@ struct stats {
     _Atomic uint64_t publish_received, publish_sent;
     _Atomic uint64_t publish_bytes_received, publish_bytes_sent;
     _Atomic uint64_t connects, disconnects, expired_sessions, takeovers;
+    _Atomic uint64_t flapping_bans, untracked_connects; /* engine/security/limits.h; the second: uncounted, because the table of addresses is full */
     _Atomic uint64_t sockets;      /* gauges from here */
     _Atomic uint64_t connected, sessions, subscriptions, shared_subscriptions;
     _Atomic uint64_t connected_maximum;
@@ -57,7 +63,7 @@ struct stats {
     _Atomic uint64_t retained_messages, retained_bytes;
     _Atomic uint64_t match_memo, match_cached, match_computed;
     _Atomic uint64_t memory_bytes;
-    _Atomic uint64_t turns, held_connections;
+    _Atomic uint64_t turns, held_connections, paced_connections;
     _Atomic uint64_t drops[DROP_REASONS];
 };
 

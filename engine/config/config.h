@@ -55,6 +55,12 @@ enum config_log_destination { /* bit mask: log_dest */
     CONFIG_LOG_TO_TOPIC = 1 << 4, /* $SYS/broker/log/ */
 };
 
+/* So many a second, and so many at once. */
+struct config_rate {
+    uint32_t per_second; /* 0: no limit */
+    uint32_t burst;
+};
+
 enum config_answer {
     CONFIG_NOT_SAID,
     CONFIG_NO,
@@ -132,6 +138,10 @@ struct config_listener {
     char *ciphers_tls13;
     char *dhparamfile;          /* NULL: no finite-field Diffie-Hellman in TLS 1.2 */
 
+    /* Limits (engine/security/limits.h) */
+    struct config_rate connect_rate; /* `listener_connect_rate` */
+    struct config_rate publish_rate; /* `listener_publish_rate`: of all its clients together */
+    struct config_rate byte_rate;    /* `listener_byte_rate` */
     char *file;                 /* where it was configured, for messages */
     unsigned line;
 };
@@ -193,6 +203,21 @@ struct config {
     uint64_t max_retained_bytes;        /* `max_retained_bytes`, default 0: none */
     uint32_t retain_expiry_interval_s;  /* 0: never */
     uint64_t memory_limit;              /* `memory_limit`, bytes for all shards; default: three quarters of the machine's memory */
+
+    /* Limits (R; engine/security/limits.h) */
+    struct config_rate global_connect_rate;
+    struct config_rate address_connect_rate; /* of one address, or of its network as the prefixes say */
+    uint32_t address_max_connections;   /* default 0: none */
+    uint8_t address_prefix_ipv4;        /* default 32 */
+    uint8_t address_prefix_ipv6;        /* default 64: what one customer gets */
+    uint32_t limits_table_size;         /* addresses and clients remembered for these limits, default 16 384 */
+    struct config_rate client_publish_rate, client_byte_rate; /* of one client, from the client to us */
+    bool publish_rate_refuses;          /* `publish_rate_action refuse`: Quota exceeded instead of reading later */
+    uint32_t flapping_connects;         /* a client identifier that connects so often in the window is banned; default 0: never */
+    uint32_t flapping_refusals;         /* the same for an address whose connections are refused */
+    uint32_t flapping_window_s;         /* default 60 */
+    uint32_t flapping_ban_s;            /* default 300 */
+    char *ban_file;                     /* NULL: none; read anew with each reload */
 
     /* Looking inside (R) */
     uint32_t sys_interval_s;            /* default 10, 0: no $SYS */

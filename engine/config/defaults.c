@@ -184,6 +184,12 @@ config_new(void)
     config->retain_available = true;
     config->memory_limit = default_memory_limit();
 
+    config->address_prefix_ipv4 = 32;
+    config->address_prefix_ipv6 = 64;
+    config->limits_table_size = 16384;
+    config->flapping_window_s = 60;
+    config->flapping_ban_s = 300;
+
     config->sys_interval_s = 10;
     config->log_types = CONFIG_LOG_ERROR | CONFIG_LOG_WARNING | CONFIG_LOG_NOTICE | CONFIG_LOG_INFORMATION;
     config->log_destinations = CONFIG_LOG_TO_STDERR;
@@ -225,6 +231,7 @@ config_free(struct config **configp)
         free(config->http_headers[i]);
     }
     config_security_fini(&config->security);
+    free(config->ban_file);
     free(config->log_file);
     free(config->log_timestamp_format);
     free(config->config_file);

@@ -11,6 +11,8 @@
 
 #define PACKET_SIZE_MAX (BYTES_VARINT_MAX + 5) /* type, four bytes of Remaining Length, and that many bytes */
 
+#define RATE_MAX UINT32_MAX
+
 #define FIELD(field) .offset = offsetof(struct config, field), .size = sizeof(((struct config *)NULL)->field)
 #define LISTENER_FIELD(field) .offset = offsetof(struct config_listener, field), .size = sizeof(((struct config_listener *)NULL)->field)
 
@@ -26,6 +28,10 @@ static const struct option rows[] = {
     {"accept_protocol_versions", OPTION_REFUSED, 0, .remark = "take it out; 3, 4 and 5 are all accepted on every listener"},
     {"acl_file", OPTION_STRING, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(acl_file)},
     {"address", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
+    {"address_connect_rate", OPTION_RATE, OPTION_RELOADS, FIELD(address_connect_rate), .max = RATE_MAX},
+    {"address_max_connections", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(address_max_connections), .min = 0, .max = INT32_MAX},
+    {"address_prefix_ipv4", OPTION_NUMBER, 0, FIELD(address_prefix_ipv4), .min = 8, .max = 32},
+    {"address_prefix_ipv6", OPTION_NUMBER, 0, FIELD(address_prefix_ipv6), .min = 16, .max = 128},
     {"addresses", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"allow_anonymous", OPTION_SPECIAL, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(allow_anonymous), .read = special_read_allow_anonymous},
     {"allow_duplicate_messages", OPTION_IGNORED, 0, .remark = "deprecated in Mosquitto, and it has no part in how overlapping subscriptions are served here"},
@@ -36,6 +42,7 @@ static const struct option rows[] = {
     {"auto_id_prefix", OPTION_SPECIAL, OPTION_FOR_ALL | OPTION_RELOADS, FIELD(auto_id_prefix), .read = special_read_auto_id_prefix},
     {"autosave_interval", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
     {"autosave_on_changes", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
+    {"ban_file", OPTION_STRING, OPTION_RELOADS, FIELD(ban_file)},
     {"batch_wait_us", OPTION_NUMBER, OPTION_RELOADS, FIELD(batch_wait_us), .min = 0, .max = 1000000},
     {"bind_address", OPTION_SPECIAL, 0, .read = special_read_bind_address},
     {"bind_interface", OPTION_SPECIAL, 0, .read = special_read_bind_interface},
@@ -70,6 +77,8 @@ static const struct option rows[] = {
     {"ciphers", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(ciphers)},
     {"ciphers_tls1.3", OPTION_STRING, OPTION_OF_LISTENER | OPTION_RELOADS, LISTENER_FIELD(ciphers_tls13)},
     {"cleansession", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
+    {"client_byte_rate", OPTION_RATE, OPTION_RELOADS, FIELD(client_byte_rate), .max = RATE_MAX},
+    {"client_publish_rate", OPTION_RATE, OPTION_RELOADS, FIELD(client_publish_rate), .max = RATE_MAX},
     {"clientid", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"clientid_is_certificate", OPTION_BOOL, OPTION_OF_LISTENER, LISTENER_FIELD(clientid_is_certificate)},
     {"clientid_is_username", OPTION_BOOL, OPTION_OF_LISTENER, LISTENER_FIELD(clientid_is_username)},
@@ -84,6 +93,11 @@ static const struct option rows[] = {
     {"enable_control_api", OPTION_OFF_ONLY, 0, .remark = "there is no $CONTROL interface yet"},
     {"enable_proxy_protocol", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(proxy_protocol),
      .read = special_read_enable_proxy_protocol},
+    {"flapping_ban", OPTION_NUMBER, OPTION_RELOADS, FIELD(flapping_ban_s), .min = 1, .max = 31536000},
+    {"flapping_connects", OPTION_NUMBER, OPTION_RELOADS, FIELD(flapping_connects), .min = 0, .max = INT32_MAX},
+    {"flapping_refusals", OPTION_NUMBER, OPTION_RELOADS, FIELD(flapping_refusals), .min = 0, .max = INT32_MAX},
+    {"flapping_window", OPTION_NUMBER, OPTION_RELOADS, FIELD(flapping_window_s), .min = 1, .max = 86400},
+    {"global_connect_rate", OPTION_RATE, OPTION_RELOADS, FIELD(global_connect_rate), .max = RATE_MAX},
     {"global_max_clients", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_sessions), .min = 0, .max = INT32_MAX},
     {"global_max_connections", OPTION_NUMBER, OPTION_RELOADS | OPTION_NEGATIVE_IS_ZERO, FIELD(max_connections_total), .min = 0, .max = INT32_MAX},
     {"global_max_filters", OPTION_NUMBER, OPTION_NEGATIVE_IS_ZERO, FIELD(max_filters), .min = 0, .max = INT64_MAX},
@@ -111,9 +125,13 @@ static const struct option rows[] = {
     {"jwt_username_claim", OPTION_STRING, OPTION_RELOADS, FIELD(jwt_username_claim)},
     {"keepalive_interval", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"keyfile", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_RELOADS, .read = special_read_keyfile},
+    {"limits_table_size", OPTION_NUMBER, 0, FIELD(limits_table_size), .min = 1024, .max = 16777216},
     {"listener", OPTION_SPECIAL, 0, .read = special_read_listener},
     {"listener_allow_anonymous", OPTION_SPECIAL, OPTION_AFTER_LISTENER | OPTION_RELOADS, .read = special_read_listener_allow_anonymous},
     {"listener_auto_id_prefix", OPTION_REFUSED, 0, .remark = "use 'auto_id_prefix', which is for all listeners"},
+    {"listener_byte_rate", OPTION_RATE, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(byte_rate), .max = RATE_MAX},
+    {"listener_connect_rate", OPTION_RATE, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(connect_rate), .max = RATE_MAX},
+    {"listener_publish_rate", OPTION_RATE, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(publish_rate), .max = RATE_MAX},
     {"local_cleansession", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"local_clientid", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"local_password", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
@@ -166,6 +184,7 @@ static const struct option rows[] = {
     {"proxy_protocol_v2_require_tls", OPTION_BOOL, OPTION_OF_LISTENER | OPTION_AFTER_LISTENER, LISTENER_FIELD(proxy_requires_tls)},
     {"psk_file", OPTION_STRING, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(psk_file)},
     {"psk_hint", OPTION_SPECIAL, OPTION_OF_LISTENER | OPTION_RELOADS, .read = special_read_psk_hint},
+    {"publish_rate_action", OPTION_SPECIAL, OPTION_RELOADS, FIELD(publish_rate_refuses), .read = special_read_publish_rate_action},
     {"queue_qos0_messages", OPTION_BOOL, OPTION_RELOADS, FIELD(queue_qos0_messages)},
     {"receive_maximum", OPTION_NUMBER, OPTION_RELOADS, FIELD(receive_maximum), .min = 1, .max = 65535},
     {"remote_clientid", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
@@ -316,6 +335,7 @@ size_fits_kind(const struct option *option)
     size_t size = option->size;
     switch (option->kind) {
     case OPTION_BOOL: return size == sizeof(bool);
+    case OPTION_RATE: return size == sizeof(struct config_rate);
     case OPTION_STRING: return size == sizeof(char *);
     case OPTION_NUMBER: return size == 1 || size == 2 || size == 4 || size == 8;
     default: return true;

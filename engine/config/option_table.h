@@ -25,6 +25,7 @@ struct parser;
 enum option_kind {
     OPTION_BOOL,     /* true, false, 1, 0 */
     OPTION_NUMBER,   /* into 1, 2, 4 or 8 bytes without sign */
+    OPTION_RATE,     /* so many a second, and optionally so many at once: struct config_rate */
     OPTION_STRING,   /* the rest of the line */
     OPTION_SPECIAL,  /* `read` knows */
     OPTION_REFUSED,  /* not supported; `remark` says what to do */

@@ -134,6 +134,8 @@ read_field(struct parser *parser, const struct option *option, char *value)
         return value_read_bool(parser, option, value, field);
     case OPTION_STRING:
         return value_read_string(parser, option, value, field);
+    case OPTION_RATE:
+        return value_read_rate(parser, option, value, field);
     default:
         if (!value_read_number(parser, option, value, option->min, option->max, &number)) {
             return false;

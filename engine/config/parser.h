@@ -66,6 +66,8 @@ struct config_security *parser_security(struct parser *parser, const struct opti
 char *value_next_word(char **value);
 bool value_read_bool(struct parser *parser, const struct option *option, char *value, bool *out);
 bool value_read_number(struct parser *parser, const struct option *option, char *value, int64_t min, int64_t max, int64_t *out);
+/* 'RATE' or 'RATE BURST'; a burst that is not given is one second's worth. */
+bool value_read_rate(struct parser *parser, const struct option *option, char *value, struct config_rate *out);
 /* Replaces *out by a copy of the rest of the line without blanks around it. */
 bool value_read_string(struct parser *parser, const struct option *option, char *value, char **out);
 /* Seconds from '14d', '2m', 'never' (0). */

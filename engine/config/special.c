@@ -414,3 +414,17 @@ special_read_retain_expiry_interval(struct parser *parser, const struct option *
     parser->config->retain_expiry_interval_s = (uint32_t)(minutes * 60);
     return true;
 }
+
+/* -------------------------------------------------------------------------------------------------------------- limits */
+
+bool
+special_read_publish_rate_action(struct parser *parser, const struct option *option, char *value)
+{
+    const char *word = value_next_word(&value);
+    bool refuse = word != NULL && strcmp(word, "refuse") == 0;
+    if (!refuse && (word == NULL || strcmp(word, "delay") != 0)) {
+        return parser_refuse(parser, "option '%s' is delay or refuse", option->name);
+    }
+    parser->config->publish_rate_refuses = refuse;
+    return true;
+}

@@ -87,6 +87,32 @@ value_read_number(struct parser *parser, const struct option *option, char *valu
     return true;
 }
 
+/* The buckets' waits are whole milliseconds: a burst of less than some of them would never let the rate through. */
+#define BURSTS_PER_SECOND_MAX 100
+
+bool
+value_read_rate(struct parser *parser, const struct option *option, char *value, struct config_rate *out)
+{
+    char *rate_word = value_next_word(&value);
+    if (rate_word == NULL) {
+        return parser_refuse(parser, "option '%s' needs a number a second, and may have a burst after it", option->name);
+    }
+    int64_t rate, burst = 0;
+    if (!value_read_number(parser, option, rate_word, 0, option->max, &rate)) {
+        return false;
+    }
+    int64_t burst_min = (rate + BURSTS_PER_SECOND_MAX - 1) / BURSTS_PER_SECOND_MAX;
+    while (*value == ' ') {
+        value++;
+    }
+    bool given = *value != '\0' && *value != '#';
+    if (given && !value_read_number(parser, option, value, burst_min > 1 ? burst_min : 1, option->max, &burst)) {
+        return false;
+    }
+    *out = (struct config_rate){.per_second = (uint32_t)rate, .burst = (uint32_t)(given ? burst : rate)};
+    return true;
+}
+
 bool
 value_read_string(struct parser *parser, const struct option *option, char *value, char **out)
 {

@@ -6,9 +6,11 @@
 #include "engine/protocol/input.h"
 #include "engine/security/exchange.h"
 #include "engine/security/http_hook.h"
+#include "engine/security/limits.h"
 #include "engine/security/login.h"
 #include "engine/security/token_login.h"
 #include "engine/session/session.h"
+#include "engine/transport/forwarded.h"
 #include "engine/transport/transport.h"
 
 #include <arpa/inet.h>
@@ -26,6 +28,8 @@
 #define SLOW_LANE_MS 20
 /* The end of a login is a time of the wall clock, which somebody may set: looked at no later than after this time. */
 #define WALL_CLOCK_LOOK_MS 60000u
+/* A paced connection is looked at so often, however long its wait. */
+#define PACE_STEP_MS 1000u
 /* Held connections looked at per turn. */
 #define HELD_PER_TURN 256
 
@@ -94,6 +98,7 @@ remember_path(struct shard *shard, struct connection *c)
 void
 connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
 {
+    limits_release_address(shard, c);
     if (c->extra != NULL && peer->family != 0) {
         c->extra->peer_path = NULL;
     }
@@ -105,6 +110,32 @@ connection_set_peer(struct shard *shard, struct connection *c, const struct peer
     } else if (c->peer_known) {
         memcpy(c->peer_v4, peer->bytes, sizeof c->peer_v4);
     }
+}
+
+static bool
+same_host(const struct peer_address *a, const struct peer_address *b)
+{
+    return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+bool
+connection_learn_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
+{
+    struct peer_address before = connection_peer(c);
+    bool counted = c->address_counted && same_host(&before, peer);
+    if (counted) {
+        return true; /* it is nobody else */
+    }
+    connection_set_peer(shard, c, peer);
+    return limits_admit_address(shard, c);
+}
+
+/* Its own address is a proxy's: connection_learn_peer() is to come. */
+static bool
+is_of_proxy(const struct shard *shard, const struct connection *c, const struct peer_address *peer)
+{
+    const struct config_listener *listener = &shard->broker->listeners[c->listener];
+    return listener->proxy_protocol != 0 || (listener->websockets && forwarded_is_trusted(listener, peer));
 }
 
 struct peer_address
@@ -119,20 +150,26 @@ connection_peer(const struct connection *c)
     return peer;
 }
 
-const char *
-connection_peer_text(const struct connection *c)
+static const char *
+address_text(const struct peer_address *peer)
 {
     static _Thread_local char text[INET6_ADDRSTRLEN + 8];
     char address[INET6_ADDRSTRLEN] = "unknown";
-    struct peer_address peer = connection_peer(c);
+    if (peer->family != 0) {
+        inet_ntop(peer->family, peer->bytes, address, sizeof address);
+    }
+    snprintf(text, sizeof text, "%s:%u", address, peer->port);
+    return text;
+}
+
+const char *
+connection_peer_text(const struct connection *c)
+{
     if (connection_is_unix(c)) {
         return c->extra->peer_path;
     }
-    if (peer.family != 0) {
-        inet_ntop(peer.family, peer.bytes, address, sizeof address);
-    }
-    snprintf(text, sizeof text, "%s:%u", address, peer.port);
-    return text;
+    struct peer_address peer = connection_peer(c);
+    return address_text(&peer);
 }
 
 static struct connection *
@@ -214,7 +251,7 @@ connection_accepted(struct shard *shard, const struct io_event *event)
         }
     } else {
         stats_add(&shard->stats.drops[DROP_CONNECTION_LIMIT], 1);
-        log_peer(CONFIG_LOG_WARNING, DROP_CONNECTION_LIMIT, "Connection refused: a connection limit is reached.");
+        log_peer(CONFIG_LOG_WARNING, DROP_CONNECTION_LIMIT, "Connection from %s refused: a connection limit is reached.", address_text(&peer));
     }
     if (c == NULL) {
         io_set_token(shard->io, event->socket, 0);
@@ -223,6 +260,10 @@ connection_accepted(struct shard *shard, const struct io_event *event)
     }
     connection_set_peer(shard, c, &peer);
     remember_path(shard, c);
+    if ((!is_of_proxy(shard, c, &peer) && !limits_admit_address(shard, c)) || !limits_admit_connect(shard, c)) {
+        connection_drop(shard, c, false);
+        return;
+    }
     if (!transport_open(shard, c)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         connection_drop(shard, c, false);
@@ -261,6 +302,7 @@ connection_move_when_quiet(struct shard *shard, struct connection *c)
         c->peer_is_v6 = false;
     }
     h->listener = c->listener;
+    h->address_counted = c->address_counted;
     h->deadline_ms = c->timer.due_ms;
     h->size = c->partial_used;
     memcpy(h->bytes, c->partial, c->partial_used);
@@ -277,6 +319,9 @@ connection_move_when_quiet(struct shard *shard, struct connection *c)
 static void
 forget_handover(struct shard *shard, struct handover *h)
 {
+    if (h->address_counted) {
+        limits_release_peer(shard, &h->peer);
+    }
     if (h->extra != NULL) {
         budget_charge(shard->account, transport_bytes(h->extra->transport));
         transport_close(shard, &h->extra->transport);
@@ -316,6 +361,7 @@ connection_arrived(struct shard *shard, const struct io_event *event)
     if (path != NULL) {
         c->extra->peer_path = path;
     }
+    c->address_counted = h->address_counted;
     timer_arm(&shard->wheel, &c->timer, h->deadline_ms);
     input_bytes(shard, c, bytes_of(h->bytes, h->size));
     free(h);
@@ -329,7 +375,7 @@ connection_received(struct shard *shard, struct connection *c, const struct io_e
     if (event->result <= 0) {
         c->peer_ended = true;
         c->receiving = false;
-        if ((c->held || c->waiting) && c->state == CONNECTION_CONNECTED && event->result == 0) {
+        if ((c->held || c->waiting || c->paced) && c->state == CONNECTION_CONNECTED && event->result == 0) {
             return; /* it has said more than we have looked at: input_go_on() ends it when that is done */
         }
         if (c->state == CONNECTION_CLOSING) {
@@ -376,6 +422,49 @@ connection_answered(struct shard *shard, struct connection *c)
     assert(c->waiting);
     c->waiting = false;
     c->last_received_ms = (uint32_t)shard->now_ms; /* it was silent because of us */
+    input_bytes(shard, c, bytes_of(NULL, 0));
+}
+
+/* The timer is free for it: keep-alive does not count while we do not read. */
+static void
+arm_pace(struct shard *shard, struct connection *c)
+{
+    uint64_t step_ms = shard->now_ms + PACE_STEP_MS;
+    timer_arm(&shard->wheel, &c->timer, c->extra->pace_until_ms < step_ms ? c->extra->pace_until_ms : step_ms);
+}
+
+void
+connection_pace(struct shard *shard, struct connection *c, uint64_t until_ms)
+{
+    assert(c->state == CONNECTION_CONNECTED && c->extra != NULL && !c->paced);
+    c->paced = true;
+    c->extra->pace_until_ms = until_ms;
+    stats_add(&shard->stats.paced_connections, 1);
+    if (c->receiving) {
+        c->receiving = false;
+        io_receive_stop(shard->io, c->socket);
+    }
+    arm_pace(shard, c);
+}
+
+static void
+unpace(struct shard *shard, struct connection *c)
+{
+    c->paced = false;
+    stats_sub(&shard->stats.paced_connections, 1);
+    timer_disarm(&shard->wheel, &c->timer);
+}
+
+static void
+pace_timer(struct shard *shard, struct connection *c)
+{
+    if (shard->now_ms < c->extra->pace_until_ms) {
+        arm_pace(shard, c);
+        return;
+    }
+    unpace(shard, c);
+    c->last_received_ms = (uint32_t)shard->now_ms; /* it was silent because of us */
+    connection_watch(shard, c);
     input_bytes(shard, c, bytes_of(NULL, 0));
 }
 
@@ -493,11 +582,13 @@ add_chunk(struct shard *shard, struct connection *c, uint32_t size)
     if (c->out_first != NULL && c->chunk_hint < CHUNK_CLASSES - 1) {
         c->chunk_hint++; /* the last one did not suffice: the next first chunk is larger */
     }
-    uint32_t wish = chunk_sizes[c->chunk_hint];
+    /* Where memory is short, thousands of readers that are stuck must not hold large chunks for a small packet each. */
+    uint32_t wish = chunk_sizes[shard->congested ? 0 : c->chunk_hint];
     struct chunk *chunk = chunk_take(&shard->chunks, size > wish ? size : wish);
     if (chunk == NULL) {
         return NULL;
     }
+    shard_feel_pressure(shard);
     *(c->out_first ? &c->out_first->last->next : &c->out_first) = chunk;
     c->out_first->last = chunk;
     return chunk;
@@ -706,6 +797,9 @@ stop_input(struct shard *shard, struct connection *c)
     exchange_forget(shard, c);
     token_login_abandon(c);
     http_hook_abandon(shard, c);
+    if (c->paced) {
+        unpace(shard, c);
+    }
     free(c->partial);
     c->partial = NULL;
     budget_refund(shard->account, c->partial_room);
@@ -813,6 +907,7 @@ connection_closed(struct shard *shard, struct connection *c)
     if (connection_transport(c) != NULL) {
         transport_close(shard, &c->extra->transport);
     }
+    limits_release_address(shard, c);
     unadmit(shard, c->listener);
     forget_connection(shard, c);
 }
@@ -841,6 +936,9 @@ end_of_login_ms(const struct shard *shard, const struct connection *c)
 void
 connection_watch(struct shard *shard, struct connection *c)
 {
+    if (c->paced) {
+        return; /* pace_timer() comes back here */
+    }
     uint64_t end_ms = end_of_login_ms(shard, c);
     bool limited = end_ms != UINT64_MAX;
     uint64_t due_ms = limited && end_ms - shard->now_ms > WALL_CLOCK_LOOK_MS ? shard->now_ms + WALL_CLOCK_LOOK_MS : end_ms;
@@ -865,6 +963,7 @@ connection_timer(struct shard *shard, struct connection *c)
     }
     if (c->state != CONNECTION_CONNECTED) {
         stats_add(&shard->stats.drops[DROP_CONNECT_TIMEOUT], 1);
+        limits_note_refusal(shard, c, REASON_UNSPECIFIED_ERROR);
         log_peer(CONFIG_LOG_NOTICE, DROP_CONNECT_TIMEOUT, "Connection from %s closed: no complete CONNECT in time.", connection_peer_text(c));
         connection_drop(shard, c, false);
         return;
@@ -872,6 +971,10 @@ connection_timer(struct shard *shard, struct connection *c)
     if (end_of_login_ms(shard, c) <= shard->now_ms) {
         stats_add(&shard->stats.drops[DROP_LOGIN_EXPIRED], 1);
         connection_close(shard, c, REASON_MAXIMUM_CONNECT_TIME, "was let in until now");
+        return;
+    }
+    if (c->paced) {
+        pace_timer(shard, c);
         return;
     }
     if (silence_ms(shard, c) < connection_silence_ms(c) || c->keep_alive_s == 0) {

@@ -62,6 +62,8 @@ struct connection_extra {
     const char *peer_path;         /* of the Unix socket that it came through, and no proxy has told more; NULL: none. The listener's */
     struct token_work *token;      /* a token that is verified off the shard */
     struct hook_wait *hook;        /* questions that an HTTP hook is asked */
+    uint64_t pace_until_ms;        /* while `paced` */
+    struct rate_bucket publishes, bytes; /* engine/security/pace.h: what this client has taken */
 };
 
 /* Two cache lines. The first is what a packet that comes and one that goes look at. */
@@ -82,6 +84,8 @@ struct connection {
     bool peer_known : 1;
     bool peer_is_v6 : 1;
     bool waiting : 1;                     /* K5 */
+    bool paced : 1;                       /* engine/security/pace.h: not read until pace_until_ms; the timer is for that */
+    bool address_counted : 1;             /* engine/security/limits.h L1 */
     uint16_t alias_max_out;               /* aliases that we may use */
     struct chunk *out_first;              /* NULL: no output */
     struct connection *dirty_next;
@@ -120,6 +124,7 @@ struct handover {
     uint64_t deadline_ms;
     uint32_t size;
     uint8_t listener;
+    bool address_counted;
     uint8_t bytes[];                      /* received so far, from the start of CONNECT */
 };
 
@@ -130,6 +135,12 @@ void connection_received(struct shard *shard, struct connection *c, const struct
 void connection_sent(struct shard *shard, struct connection *c, int32_t result);
 void connection_closed(struct shard *shard, struct connection *c);
 void connection_timer(struct shard *shard, struct connection *c);
+
+/*
+ * Who the peer is in truth, as a proxy tells: it counts against the limits of that address from now on. False: those are reached, or it is banned (counted and logged); the
+ * caller ends the connection.
+ */
+bool connection_learn_peer(struct shard *shard, struct connection *c, const struct peer_address *peer);
 
 /* NULL when out of memory. */
 struct connection_extra *connection_need_extra(struct budget_account *account, struct connection *c);
@@ -170,6 +181,8 @@ void connection_leave(struct shard *shard, struct connection *c, bool will_cance
 
 /* Stops reading until the shard is less congested, and the connection's own output has drained. */
 void connection_hold(struct shard *shard, struct connection *c, bool takes_memory);
+/* Reads nothing until then: a timer's work, so that however many wait cost nothing. Its keep-alive does not count meanwhile. `extra` is there. */
+void connection_pace(struct shard *shard, struct connection *c, uint64_t until_ms);
 /* Goes on with held connections that may; a bounded number per turn. */
 void connection_resume_held(struct shard *shard);
 /* `takes_memory`: the packet just handled was one that the memory limit is about. */

@@ -49,7 +49,7 @@ struct sys {
 struct totals {
     uint64_t bytes_received, bytes_sent, packets_received, packets_sent, publish_received, publish_sent, publish_bytes_received,
         publish_bytes_sent, connects, expired_sessions, connected, connected_maximum, sessions, subscriptions, shared_subscriptions,
-        queued_messages, queued_bytes, inflight_messages, retained_messages, retained_bytes, memory_bytes, sockets, takeovers, held;
+        queued_messages, queued_bytes, inflight_messages, retained_messages, retained_bytes, memory_bytes, sockets, takeovers, held, paced, flapping_bans, untracked_connects;
     uint64_t drops[DROP_REASONS];
     uint64_t messages_dropped;
 };
@@ -98,6 +98,9 @@ add_shard(struct totals *t, const struct stats *s)
     t->memory_bytes += stats_get(&s->memory_bytes);
     t->sockets += stats_get(&s->sockets);
     t->held += stats_get(&s->held_connections);
+    t->paced += stats_get(&s->paced_connections);
+    t->flapping_bans += stats_get(&s->flapping_bans);
+    t->untracked_connects += stats_get(&s->untracked_connects);
     for (unsigned i = 0; i < DROP_REASONS; i++) {
         t->drops[i] += stats_get(&s->drops[i]);
     }
@@ -173,6 +176,9 @@ say_clients(struct shard *shard, const struct totals *t)
     say_number(shard, "clients/expired", t->expired_sessions);
     say_number(shard, "clients/takeovers", t->takeovers);
     say_number(shard, "clients/held", t->held);
+    say_number(shard, "clients/paced", t->paced);
+    say_number(shard, "clients/flapping bans", t->flapping_bans);
+    say_number(shard, "clients/untracked", t->untracked_connects);
     say_number(shard, "subscriptions/count", t->subscriptions);
     say_number(shard, "shared_subscriptions/count", t->shared_subscriptions);
 }

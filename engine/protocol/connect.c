@@ -3,6 +3,7 @@
 #include "engine/protocol/input.h"
 #include "engine/security/exchange.h"
 #include "engine/security/http_hook.h"
+#include "engine/security/limits.h"
 #include "engine/security/login.h"
 #include "engine/session/session.h"
 
@@ -33,6 +34,7 @@ connect_refuse(struct shard *shard, struct connection *c, const struct connect *
     uint8_t version = connect->version >= MQTT_VERSION_5 ? MQTT_VERSION_5 : MQTT_VERSION_311;
     tell_refused(c, connect, reason, explain);
     if (version != MQTT_VERSION_5 && (reason == REASON_MALFORMED_PACKET || reason == REASON_PROTOCOL_ERROR)) {
+        limits_note_refusal(shard, c, reason);
         connection_close(shard, c, reason, NULL); /* MQTT3 [MQTT-3.1.4-1]: closed without a CONNACK */
         return;
     }
@@ -40,7 +42,15 @@ connect_refuse(struct shard *shard, struct connection *c, const struct connect *
     uint8_t bytes[16];
     uint32_t size = encode_connack(bytes, sizeof bytes, version, &connack);
     connection_put(shard, c, bytes, size);
+    limits_note_refusal(shard, c, reason);
     connection_close(shard, c, reason, NULL);
+}
+
+static void
+refuse_banned(struct shard *shard, struct connection *c, const struct connect *connect)
+{
+    stats_add(&shard->stats.drops[DROP_BANNED], 1);
+    connect_refuse(shard, c, connect, REASON_BANNED, "it is banned");
 }
 
 /*
@@ -277,6 +287,33 @@ set_principal(struct shard *shard, struct session *session, struct principal *pr
     return true;
 }
 
+/* A client that has just been banned may still be there on another connection. */
+static void
+disconnect_banned(struct shard *shard, struct bytes client_id)
+{
+    uint64_t hash = broker_hash(shard->broker, client_id.data, client_id.size);
+    struct session *session = session_table_find(&shard->session_table, hash, client_id);
+    if (session != NULL && session->connection != NULL) {
+        stats_add(&shard->stats.drops[DROP_BANNED], 1);
+        connection_close(shard, session->connection, REASON_ADMINISTRATIVE_ACTION, "is banned");
+    }
+}
+
+/* The user that it turned out to be; and it may have come too often with this connect. Takes the principal over if so. */
+static bool
+refuse_if_banned(struct shard *shard, struct connection *c, const struct connect *connect, struct principal *principal)
+{
+    if (principal == NULL || !limits_is_banned(shard, bytes_of(NULL, 0), principal->user)) {
+        if (connect->client_id.size == 0 || !limits_note_connect(shard, c, connect->client_id)) {
+            return false;
+        }
+        disconnect_banned(shard, connect->client_id);
+    }
+    principal_free(shard->account, &principal);
+    refuse_banned(shard, c, connect);
+    return true;
+}
+
 static void
 tell_connected(const struct connection *c, const struct connect *connect, struct bytes client_id)
 {
@@ -387,6 +424,10 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
         connect_refuse(shard, c, &connect, reason, explain);
         return;
     }
+    if (limits_is_banned(shard, connect.client_id, connect.user_name)) {
+        refuse_banned(shard, c, &connect);
+        return;
+    }
     if (connect.client_id.size > 0) {
         unsigned home = broker_shard_of(shard->broker, connect.client_id.data, connect.client_id.size);
         if (home != shard->number) {
@@ -401,7 +442,9 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
     }
     switch (verdict) {
     case LOGIN_ACCEPTED:
-        admit_client(shard, c, &connect, id_given, answer.principal);
+        if (!refuse_if_banned(shard, c, &connect, answer.principal)) {
+            admit_client(shard, c, &connect, id_given, answer.principal);
+        }
         break;
     case LOGIN_REFUSED:
         connect_refuse(shard, c, &connect, answer.reason, answer.explain);

@@ -4,6 +4,8 @@
 #include "engine/log.h"
 #include "engine/security/exchange.h"
 #include "engine/security/http_hook.h"
+#include "engine/security/limits.h"
+#include "engine/security/pace.h"
 #include "engine/session/session.h"
 
 #include <stdlib.h>
@@ -15,6 +17,9 @@ void
 input_refuse(struct shard *shard, struct connection *c, uint8_t reason, const char *explain)
 {
     stats_add(&shard->stats.drops[DROP_BAD_INPUT], 1);
+    if (c->state == CONNECTION_NEW) {
+        limits_note_refusal(shard, c, reason);
+    }
     connection_close(shard, c, reason, explain);
 }
 
@@ -162,7 +167,7 @@ size_max(const struct shard *shard, const struct connection *c)
 static bool
 goes_on(const struct connection *c)
 {
-    return alive(c) && !c->held && !c->waiting;
+    return alive(c) && !c->held && !c->waiting && !c->paced;
 }
 
 /*
@@ -195,6 +200,9 @@ handle_frames(struct shard *shard, struct connection *c, struct bytes data, uint
         bool takes_memory = frame.type == PACKET_PUBLISH || frame.type == PACKET_SUBSCRIBE;
         if (c->state == CONNECTION_CONNECTED && connection_must_hold(shard, c, takes_memory)) {
             connection_hold(shard, c, takes_memory);
+        }
+        if (shard->paces && c->state == CONNECTION_CONNECTED) {
+            pace_packet(shard, c, &frame);
         }
     }
     return at;

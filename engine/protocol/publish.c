@@ -8,6 +8,7 @@
 #include "engine/route/route.h"
 #include "engine/security/access.h"
 #include "engine/security/http_hook.h"
+#include "engine/security/pace.h"
 #include "engine/session/session.h"
 
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. */
@@ -93,7 +94,10 @@ route_publish(struct shard *shard, struct connection *c, const struct frame *fra
 {
     struct publication p;
     publication_init(&p);
-    if (!forwardable(shard, &publish->properties, &p.properties) || shard->pressure >= BUDGET_REFUSE) {
+    /* QoS 0 that is not to be kept takes no memory that lasts: who can take it at once gets it even at the limit (deliver.c). */
+    bool lasts = publish->qos > 0 || publish->retain;
+    shard_feel_pressure(shard);
+    if (!forwardable(shard, &publish->properties, &p.properties) || (lasts && shard->pressure >= BUDGET_REFUSE)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         return false;
     }
@@ -192,6 +196,12 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
         stats_add(&shard->stats.drops[DROP_PUBLISH_DENIED], 1);
         log_denied(c->session, &publish);
         refuse_message(shard, c, &publish, REASON_NOT_AUTHORIZED);
+        return;
+    }
+    /* One that was routed already is acknowledged again, whatever the rate. */
+    bool known = publish.qos == 2 && received_has(&session_get_extra(c->session)->received, publish.packet_id);
+    if (shard->paces && !known && pace_refuses(shard, c, frame, publish.qos)) {
+        refuse_message(shard, c, &publish, REASON_QUOTA_EXCEEDED);
         return;
     }
     if (publish.qos == 2) {

@@ -18,6 +18,8 @@ deliver_qos(const struct shard *shard, uint8_t published, uint8_t granted)
     return published < granted ? published : granted;
 }
 
+/* Payloads that are small beside what a connection costs anyway. */
+#define SMALL_BYTES 2048u
 /* What one turn brings for a connection that was idle is not a slow reader's fault: then the limit is this many times as high. */
 #define IDLE_OUTPUT_FACTOR 8u
 
@@ -28,11 +30,18 @@ output_full(const struct shard *shard, const struct connection *c)
     return c->out_bytes > (c->out_under_way > 0 ? limit : limit * IDLE_OUTPUT_FACTOR);
 }
 
+/* What waits in a session's queue is shared by all who get it, what waits for a socket is a copy: near the limit a connection gets the next one when it has taken the last. */
+static bool
+is_crowded(const struct shard *shard, const struct connection *c)
+{
+    return shard->pressure >= BUDGET_DROP_QOS0 && c->out_bytes > 0;
+}
+
 bool
 deliver_may_send(const struct shard *shard, const struct session *session)
 {
     uint32_t bytes_max = shard->config->max_inflight_bytes;
-    return session->connection != NULL && session->unacknowledged < session->window &&
+    return session->connection != NULL && !is_crowded(shard, session->connection) && session->unacknowledged < session->window &&
            (bytes_max == 0 || session_get_owed(session)->unacknowledged_bytes < bytes_max) && !output_full(shard, session->connection);
 }
 
@@ -171,6 +180,24 @@ queue_qos0(struct shard *shard, struct session *session, struct publication *p, 
     session_queue(shard, session, &d);
 }
 
+/* Near the limit: not what would have to wait, and nearer still only one small message for who has nothing waiting; so that those who read are served all the same. */
+static bool
+qos0_is_too_much(const struct shard *shard, const struct connection *c, const struct publication *p)
+{
+    switch (shard->pressure) {
+    case BUDGET_FREE:
+    case BUDGET_HOLD_PUBLISHERS:
+        return false;
+    case BUDGET_DROP_QOS0:
+        return c->out_under_way > 0;
+    case BUDGET_REFUSE:
+        return c->out_bytes > 0;
+    case BUDGET_FULL:
+        break;
+    }
+    return c->out_bytes > 0 || p->payload.size > SMALL_BYTES;
+}
+
 static void
 deliver_qos0(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms)
 {
@@ -187,7 +214,7 @@ deliver_qos0(struct shard *shard, struct session *session, struct publication *p
     bool full = output_full(shard, c);
     if (session_get_owed(session)->queue_qos0_count > 0 || (full && terms->replayed)) {
         queue_qos0(shard, session, p, terms); /* behind those that wait already, or as a retained message that has its place */
-    } else if (full || (short_of_memory && c->out_under_way > 0)) {
+    } else if (full || qos0_is_too_much(shard, c, p)) {
         drop(shard, session, full ? DROP_OUTPUT_FULL : DROP_MEMORY);
     } else {
         append_publication(shard, session, p, terms, 0, 0);

@@ -1,5 +1,6 @@
 #include "engine/security/security.h"
 
+#include "engine/security/ban_file.h"
 #include "engine/tls/tickets.h"
 #include "engine/tls/tls_context.h"
 #include "engine/security/security_parts.h"
@@ -109,6 +110,13 @@ read_all_tls(struct security *security, const struct config *config, const struc
     return true;
 }
 
+static bool
+read_bans(struct security *security, const struct config *config, char *error, size_t error_size)
+{
+    security->bans = config->ban_file != NULL ? ban_file_read(config->ban_file, error, error_size) : NULL;
+    return config->ban_file == NULL || security->bans != NULL;
+}
+
 struct security *
 security_read(const struct config *config, const struct security *before, char *error, size_t error_size)
 {
@@ -126,7 +134,7 @@ security_read(const struct config *config, const struct security *before, char *
         }
     }
     if (!read_all_tls(security, config, before, error, error_size) || !security_read_tokens(security, config, error, error_size) ||
-        !security_read_hooks(security, config, error, error_size)) {
+        !security_read_hooks(security, config, error, error_size) || !read_bans(security, config, error, error_size)) {
         security_free(&security);
     }
     return security;
@@ -158,6 +166,9 @@ void
 security_free(struct security **sp)
 {
     struct security *security = *sp;
+    if (security != NULL && security->bans != NULL) {
+        ban_file_free(&security->bans);
+    }
     *sp = NULL;
     for (unsigned i = 0; security != NULL && i < CONFIG_LISTENERS_MAX; i++) {
         struct password_file *passwords = freed_before(security, i) ? NULL : security->listeners[i].passwords;

@@ -18,6 +18,7 @@
 #include "engine/security/jwt.h"
 
 struct acl;
+struct ban_file;
 struct password_file;
 struct tls_context;
 struct tls_tickets;
@@ -40,6 +41,7 @@ struct security {
     uint32_t jwt_claim_count;
     struct security_listener listeners[CONFIG_LISTENERS_MAX];
     bool has_acl;                /* some listener has one */
+    struct ban_file *bans;         /* of option ban_file; NULL: none. For broker.c, which takes them into the list that changes at run time */
 };
 
 /* Reads every file that the configuration names. `before`: the snapshot in use, or NULL at the start. NULL and a line in `error` on failure. */

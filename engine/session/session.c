@@ -389,7 +389,8 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
     uint32_t cost = message_cost(d->message);
     bool full = !d->replayed && (session_queue_is_full(shard, s) ||
                                  (config->max_queued_bytes != 0 && session_get_owed(s)->queue_bytes + cost > config->max_queued_bytes));
-    struct session_owed *owed = full || shard->pressure >= BUDGET_REFUSE ? NULL : session_need_owed(shard, s);
+    /* A message that was taken before the limit came near is kept, although its own copies may have brought it there: its publisher is told that we have it. */
+    struct session_owed *owed = full || shard->pressure >= BUDGET_FULL ? NULL : session_need_owed(shard, s);
     if (owed == NULL) {
         enum drop_reason why = full ? DROP_QUEUE_FULL : DROP_MEMORY;
         struct bytes id = session_client_id(s);

@@ -10,8 +10,8 @@ address_of_peer(const struct peer_address *peer)
     return address;
 }
 
-static bool
-is_trusted(const struct config_listener *listener, const struct peer_address *peer)
+bool
+forwarded_is_trusted(const struct config_listener *listener, const struct peer_address *peer)
 {
     struct address address = address_of_peer(peer);
     for (unsigned i = 0; i < listener->websockets_proxy_count; i++) {
@@ -88,12 +88,12 @@ bool
 forwarded_client(const struct config_listener *listener, const struct upgrade *request, bool of_unix_socket, struct peer_address *peer)
 {
     const struct upgrade_forwarded *list = listener->websockets_forwarded == CONFIG_FORWARDED ? &request->forwarded : &request->x_forwarded_for;
-    bool trusted = of_unix_socket ? listener->websockets_trusts_unix : is_trusted(listener, peer);
+    bool trusted = of_unix_socket ? listener->websockets_trusts_unix : forwarded_is_trusted(listener, peer);
     for (uint32_t i = list->count; trusted && i > 0; i--) {
         if (!read_node(list->at[i - 1], peer)) {
             return false;
         }
-        trusted = is_trusted(listener, peer);
+        trusted = forwarded_is_trusted(listener, peer);
     }
     return true;
 }

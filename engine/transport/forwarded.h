@@ -16,4 +16,7 @@
  */
 bool forwarded_client(const struct config_listener *listener, const struct upgrade *request, bool of_unix_socket, struct peer_address *peer);
 
+/* A connection from there may name the client's address: its own is a proxy's. */
+bool forwarded_is_trusted(const struct config_listener *listener, const struct peer_address *peer);
+
 #endif

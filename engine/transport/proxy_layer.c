@@ -31,14 +31,12 @@ remember(struct shard *shard, struct connection *c, const struct proxy *header)
     return true;
 }
 
-static void
-set_peer(struct shard *shard, struct connection *c, const struct proxy *header)
+/* False: its limits are reached. A proxy that speaks for itself (a health check) keeps its own address, and is not counted. */
+static bool
+learn_peer(struct shard *shard, struct connection *c, const struct proxy *header)
 {
-    if (header->local) {
-        return;
-    }
     struct peer_address peer = peer_of_address(&header->source, header->source_port);
-    connection_set_peer(shard, c, &peer);
+    return header->local || connection_learn_peer(shard, c, &peer);
 }
 
 /* What the header must say and does not; NULL: nothing. Where TLS goes through the proxy, the handshake asks for a certificate. */
@@ -59,7 +57,10 @@ find_lack(const struct shard *shard, const struct connection *c, const struct pr
 static bool
 accept_header(struct shard *shard, struct connection *c, const struct proxy *header)
 {
-    set_peer(shard, c, header);
+    if (!learn_peer(shard, c, header)) {
+        connection_drop(shard, c, false);
+        return false;
+    }
     const char *lack = find_lack(shard, c, header);
     if (lack != NULL) {
         refuse(shard, c, lack);

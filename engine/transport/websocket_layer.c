@@ -59,10 +59,10 @@ judge(struct shard *shard, struct connection *c, const struct upgrade *request)
     if (!forwarded_client(listener, request, connection_is_unix(c), &peer)) {
         return HTTP_BAD_REQUEST;
     }
-    if (listener->websockets_proxy_count > 0 || listener->websockets_trusts_unix) {
-        connection_set_peer(shard, c, &peer);
+    if (listener->websockets_proxy_count == 0 && !listener->websockets_trusts_unix) {
+        return 0;
     }
-    return 0;
+    return connection_learn_peer(shard, c, &peer) ? 0 : HTTP_FORBIDDEN;
 }
 
 /* Takes the request off the front of `*data`. False: it is not whole yet, or the connection has ended. */

@@ -10,7 +10,7 @@
 static struct budget budget;
 
 static void
-levels_rise_at_80_90_and_97_percent(void **state)
+levels_rise_at_80_90_97_and_100_percent(void **state)
 {
     (void)state;
     static const struct {
@@ -24,7 +24,9 @@ levels_rise_at_80_90_and_97_percent(void **state)
         {900, BUDGET_DROP_QOS0},
         {969, BUDGET_DROP_QOS0},
         {970, BUDGET_REFUSE},
-        {5000, BUDGET_REFUSE},
+        {999, BUDGET_REFUSE},
+        {1000, BUDGET_FULL},
+        {5000, BUDGET_FULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         budget_init(&budget, 1, 1000);
@@ -86,7 +88,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(levels_rise_at_80_90_and_97_percent),
+        cmocka_unit_test(levels_rise_at_80_90_97_and_100_percent),
         cmocka_unit_test(shards_see_each_other_after_they_settle),
         cmocka_unit_test(no_limit_never_presses),
         cmocka_unit_test(an_account_below_zero_lowers_the_sum_but_not_below_zero),

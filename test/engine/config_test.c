@@ -831,6 +831,65 @@ negative_limits_mean_none(void **state)
 }
 
 static void
+rates_have_a_burst(void **state)
+{
+    (void)state;
+    struct config *config = accept("global_connect_rate 500\naddress_connect_rate 10 50\nclient_publish_rate 0\nclient_byte_rate 100000 1000 # a remark\n"
+                                   "allow_anonymous true\nlistener 1883\nlistener_connect_rate 7\nlistener_publish_rate 8 9\nlistener_byte_rate 4294967295\n");
+    assert_int_equal(config->global_connect_rate.per_second, 500);
+    assert_int_equal(config->global_connect_rate.burst, 500);
+    assert_int_equal(config->address_connect_rate.per_second, 10);
+    assert_int_equal(config->address_connect_rate.burst, 50);
+    assert_int_equal(config->client_publish_rate.per_second, 0);
+    assert_int_equal(config->client_byte_rate.burst, 1000);
+    assert_int_equal(config->listeners[0].connect_rate.burst, 7);
+    assert_int_equal(config->listeners[0].publish_rate.per_second, 8);
+    assert_int_equal(config->listeners[0].publish_rate.burst, 9);
+    assert_int_equal(config->listeners[0].byte_rate.burst, UINT32_MAX);
+    config_free(&config);
+    refuse("global_connect_rate\n", "needs a number a second");
+    refuse("global_connect_rate x\n", "needs a number, not 'x'");
+    refuse("global_connect_rate -1\n", "not between 0 and");
+    refuse("global_connect_rate 4294967296\n", "not between 0 and 4294967295");
+    refuse("global_connect_rate 10 0\n", "0 is not between 1 and");
+    refuse("client_byte_rate 100000 999\n", "999 is not between 1000 and");
+    refuse("listener_connect_rate 7\n", "put it after a 'listener' line");
+}
+
+static void
+limits_have_their_bounds(void **state)
+{
+    (void)state;
+    struct config *config = accept("");
+    assert_int_equal(config->global_connect_rate.per_second, 0);
+    assert_int_equal(config->address_max_connections, 0);
+    assert_int_equal(config->address_prefix_ipv4, 32);
+    assert_int_equal(config->address_prefix_ipv6, 64);
+    assert_int_equal(config->flapping_window_s, 60);
+    assert_int_equal(config->flapping_ban_s, 300);
+    assert_false(config->publish_rate_refuses);
+    config_free(&config);
+    config = accept("address_max_connections 5\naddress_prefix_ipv6 48\naddress_prefix_ipv4 24\npublish_rate_action refuse\nflapping_connects 15\n"
+                    "flapping_refusals 20\nflapping_window 10\nflapping_ban 3600\nlimits_table_size 100000\n");
+    assert_int_equal(config->address_max_connections, 5);
+    assert_int_equal(config->address_prefix_ipv6, 48);
+    assert_int_equal(config->address_prefix_ipv4, 24);
+    assert_true(config->publish_rate_refuses);
+    assert_int_equal(config->flapping_connects, 15);
+    assert_int_equal(config->flapping_refusals, 20);
+    assert_int_equal(config->flapping_window_s, 10);
+    assert_int_equal(config->flapping_ban_s, 3600);
+    assert_int_equal(config->limits_table_size, 100000);
+    config_free(&config);
+    refuse("address_prefix_ipv4 33\n", "33 is not between 8 and 32");
+    refuse("address_prefix_ipv6 129\n", "129 is not between 16 and 128");
+    refuse("publish_rate_action drop\n", "is delay or refuse");
+    refuse("publish_rate_action\n", "is delay or refuse");
+    refuse("flapping_window 0\n", "0 is not between 1 and");
+    refuse("limits_table_size 10\n", "10 is not between 1024 and");
+}
+
+static void
 packet_sizes_have_their_bounds(void **state)
 {
     (void)state;
@@ -1224,6 +1283,8 @@ main(void)
         cmocka_unit_test(every_row_of_the_table_keeps_its_invariants),
         cmocka_unit_test(durations_have_mosquittos_units),
         cmocka_unit_test(negative_limits_mean_none),
+        cmocka_unit_test(rates_have_a_burst),
+        cmocka_unit_test(limits_have_their_bounds),
         cmocka_unit_test(packet_sizes_have_their_bounds),
         cmocka_unit_test(retain_expiry_is_in_minutes),
         cmocka_unit_test(log_options_add_up_and_none_starts_over),
