@@ -217,6 +217,9 @@ accept_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *
         }
         return false;
     }
+    if (cqe->res == -EINVAL) {
+        return false; /* it listens no more: of a Unix socket that shards share, another one was faster to stop */
+    }
     push_idle(io, acceptor);
     listener->more_waiting = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
     if (cqe->res < 0) {
