@@ -278,6 +278,17 @@ judge(struct secure *s, int result)
     }
 }
 
+/* A copy: OpenSSL takes a TLS 1.3 session for used up as soon as one connection has resumed it, and the next ticket may be yet to come. */
+static bool
+present_ticket(struct secure *s)
+{
+    SSL_SESSION *copy = SSL_SESSION_dup(s->wallet->ticket);
+
+    s->has_ticket = copy != NULL && SSL_set_session(s->ssl, copy) == 1;
+    SSL_SESSION_free(copy);
+    return s->has_ticket;
+}
+
 static bool
 attach(struct secure *s, const struct secure_context *context)
 {
@@ -294,8 +305,7 @@ attach(struct secure *s, const struct secure_context *context)
     if (name != NULL && SSL_set_tlsext_host_name(s->ssl, name) != 1) {
         return false;
     }
-    s->has_ticket = s->wallet->ticket != NULL;
-    return !s->has_ticket || SSL_set_session(s->ssl, s->wallet->ticket) == 1;
+    return s->wallet->ticket == NULL || present_ticket(s);
 }
 
 struct secure *

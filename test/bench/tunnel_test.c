@@ -296,6 +296,18 @@ resumption_works_after_the_first_in_both_versions(void **state)
 }
 
 static void
+a_ticket_of_tls_1_3_serves_for_more_than_one_connection(void **state)
+{
+    (void)state;
+    options.resume = true;
+    open_client();
+    connect_and_leave(1, 0);
+    SSL_CTX_set_num_tickets(server_context, 0); /* no newer one comes */
+    connect_and_leave(1, 1);
+    connect_and_leave(1, 2);
+}
+
+static void
 with_resume_the_others_wait_for_the_first(void **state)
 {
     (void)state;
@@ -455,6 +467,7 @@ main(void)
         CLAIM(a_server_that_knows_no_common_version_fails_the_handshake),
         CLAIM(garbage_fails_the_handshake),
         CLAIM(resumption_works_after_the_first_in_both_versions),
+        CLAIM(a_ticket_of_tls_1_3_serves_for_more_than_one_connection),
         CLAIM(with_resume_the_others_wait_for_the_first),
         CLAIM(with_resume_a_second_full_handshake_is_a_failure),
         CLAIM(a_pre_shared_key_is_no_resumption),
