@@ -33,7 +33,7 @@ struct broker {
     uint64_t started_ms;                      /* monotonic */
 
     const struct config_listener *listeners;  /* as at the start: they are not reloaded */
-    _Atomic(const struct config *) config;    /* swapped by a reload; shards look once per turn, and keep no pointer into it beyond the turn */
+    _Atomic(const struct config *) config;    /* swapped by a reload; shards look once per turn, and keep no pointer into it beyond the turn, but for work off the shard */
     _Atomic(const struct security *) security; /* with it */
     struct security *snapshots[BROKER_SNAPSHOTS_MAX]; /* the one in use last; older ones until no shard uses them */
     unsigned snapshot_count;

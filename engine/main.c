@@ -1,5 +1,6 @@
 /* The program: configuration, threads, signals, the end. */
 #include "engine/broker.h"
+#include "engine/config/attic.h"
 #include "engine/log.h"
 #include "engine/observe/log_topic.h"
 #include "engine/process.h"
@@ -21,16 +22,14 @@
 #define ERROR_BYTES 512
 /* The exit code for a configuration that cannot be used, as Mosquitto's. */
 #define EXIT_CONFIGURATION 3
-/* The one of the start, whose listeners stay, and those that a shard may still read. */
-#define CONFIGS_MAX (1 + BROKER_SNAPSHOTS_MAX)
-
 /* How long a reload waits for the one before it, in steps. */
 #define TAKE_OVER_LOOK_NS 1000000
 #define TAKE_OVER_LOOKS_MAX 2000
 
 struct configs {
-    struct config *all[CONFIGS_MAX]; /* the newest last */
-    unsigned count;
+    struct config *first; /* its listeners stay to the end */
+    struct config *now;
+    struct attic attic;
 };
 
 struct worker {
@@ -142,29 +141,26 @@ wait_until_taken_over(const struct broker *broker)
     return broker_is_taken_over(broker);
 }
 
-/* Frees what no shard reads any more. */
-static void
-forget_old(const struct broker *broker, struct configs *configs)
+static uint64_t
+now_s(void)
 {
-    if (!wait_until_taken_over(broker) || configs->count <= 2) {
-        return;
-    }
-    for (unsigned i = 1; i < configs->count - 1; i++) {
-        config_free(&configs->all[i]);
-    }
-    configs->all[1] = configs->all[configs->count - 1];
-    configs->count = 2;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec;
 }
 
 /* The new configuration, in use; NULL with a line in `error`. */
 static struct config *
 take_new(struct broker *broker, struct configs *configs, char *error, size_t error_size)
 {
-    if (configs->count == CONFIGS_MAX) {
-        snprintf(error, error_size, "the last %d reloads are still being taken over; try again", CONFIGS_MAX - 1);
+    if (wait_until_taken_over(broker)) {
+        attic_clear(&configs->attic, now_s());
+    }
+    if (attic_is_full(&configs->attic)) {
+        snprintf(error, error_size, "reloaded %u times within %u s; wait", ATTIC_MAX, ATTIC_KEEP_S);
         return NULL;
     }
-    struct config *new = config_reload(configs->all[configs->count - 1], error, error_size);
+    struct config *new = config_reload(configs->now, error, error_size);
     if (new != NULL && broker_reload(broker, new, error, error_size) != 0) {
         config_free(&new);
     }
@@ -175,13 +171,15 @@ static void
 reload(struct broker *broker, struct configs *configs)
 {
     char error[ERROR_BYTES];
-    forget_old(broker, configs);
     struct config *new = take_new(broker, configs, error, sizeof error);
     if (new == NULL) {
         log_line(CONFIG_LOG_ERROR, "Error: configuration not reloaded, the old one stays: %s", error);
         return;
     }
-    configs->all[configs->count++] = new;
+    if (configs->now != configs->first) {
+        attic_add(&configs->attic, &configs->now, now_s());
+    }
+    configs->now = new;
     log_open(new);
     log_line(CONFIG_LOG_NOTICE, "Configuration reloaded.");
 }
@@ -277,7 +275,7 @@ join_threads(const struct broker *broker)
 static int
 run(struct broker *broker, const sigset_t *signals, struct configs *configs)
 {
-    const struct config *config = configs->all[0];
+    const struct config *config = configs->first;
     char error[ERROR_BYTES];
     if (broker_listen(broker, error, sizeof error) != 0) {
         log_line(CONFIG_LOG_ERROR, "Error: %s", error);
@@ -327,15 +325,14 @@ int
 main(int argc, char **argv)
 {
     static struct configs configs;
-    enum config_outcome outcome = config_from_arguments(argc, argv, &configs.all[0]);
-    struct config *first = configs.all[0];
+    enum config_outcome outcome = config_from_arguments(argc, argv, &configs.first);
+    struct config *first = configs.now = configs.first;
     if (outcome != CONFIG_RUN) {
         return outcome == CONFIG_EXIT_OK ? 0 : EXIT_CONFIGURATION;
     }
     if (first->test_only) {
-        return test_configuration(&configs.all[0]);
+        return test_configuration(&configs.first);
     }
-    configs.count = 1;
     if (first->daemonize && daemon(1, 0) != 0) {
         fprintf(stderr, "tidewire: cannot become a daemon: %s\n", strerror(errno));
         return 1;
@@ -355,7 +352,7 @@ main(int argc, char **argv)
     int log_result = log_open(first);
     if (log_result != 0) {
         log_line(CONFIG_LOG_ERROR, "Error: log_dest file %s cannot be opened: %s", first->log_file, strerror(-log_result));
-        config_free(&configs.all[0]);
+        config_free(&configs.first);
         return 1;
     }
     char error[ERROR_BYTES];
@@ -368,8 +365,10 @@ main(int argc, char **argv)
         broker_close(&broker);
     }
     log_close();
-    while (configs.count > 0) {
-        config_free(&configs.all[--configs.count]);
+    attic_fini(&configs.attic);
+    if (configs.now != configs.first) {
+        config_free(&configs.now);
     }
+    config_free(&configs.first);
     return result;
 }

@@ -12,7 +12,7 @@
 struct token_work {
     struct job job;
     struct connection *connection; /* NULL: gone */
-    struct jwt_policy policy;      /* its keys are held; its texts are the configuration's, which stays */
+    struct jwt_policy policy;      /* its keys are held; its texts are the configuration's, which stays long enough (engine/config/attic.h) */
     uint64_t wall_ms;
     bool answered;
     enum jwt_verdict verdict;
@@ -70,7 +70,7 @@ text_of(const char *text)
     return bytes_of(text, text != NULL ? (uint32_t)strlen(text) : 0);
 }
 
-/* What a listener asks of tokens. The texts live as long as the configuration: for ever. */
+/* What a listener asks of tokens. The texts live as long as the configuration, which work off the shard may count on (engine/config/attic.h). */
 static struct jwt_policy
 policy_of(const struct shard *shard, const struct connection *c)
 {
