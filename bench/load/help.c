@@ -59,7 +59,7 @@ const char options_help[] =
     "how long\n"
     "      --warmup TIME        before measuring (500ms; pub, sub and conn: 0); TIME is 5, 2.5s, 300ms or 1m\n"
     "      --calm TIME          of connstorm: the steady pairs' latency is measured for so long before the storm as well (0)\n"
-    "      --storm-nice N       of connstorm: the storm's threads leave the cores to broker and steady pairs (nice 1 to 19)\n"
+    "      --storm-yields       of connstorm: the storm's threads run only where nobody else wants the core\n"
     "      --duration TIME      measured (5s; pub, sub and conn: until Ctrl-C)\n"
     "      --stall TIME         no delivery, connection or answer for so long is a stall (5s)\n"
     "the machine\n"

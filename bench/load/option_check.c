@@ -281,8 +281,8 @@ check_rate(struct option_parse *p)
     if (o->calm_ns > 0 && o->rate == 0) {
         return option_refuse(p, "--calm needs --steady and --rate: without them there is no latency to measure");
     }
-    if (o->storm_nice > 0 && (o->steady == 0 || o->threads * o->processes == 1)) {
-        return option_refuse(p, "--storm-nice needs --steady and more than one of --threads or --processes: the first is the steady pairs'");
+    if (o->storm_yields && (o->steady == 0 || o->threads * o->processes == 1)) {
+        return option_refuse(p, "--storm-yields needs --steady and more than one of --threads or --processes: the first is the steady pairs'");
     }
     return true;
 }

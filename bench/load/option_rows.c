@@ -22,7 +22,7 @@ const struct option_row option_rows[] = {
     {"--messages", 'L', OPTION_NUMBER, AT(messages), 1, 100000000, TASKS | ON(PUB), false},
     {"--steady", 0, OPTION_NUMBER, AT(steady), 1, 100000, ON(CONNSTORM), false},
     {"--calm", 0, OPTION_TIME, AT(calm_ns), 0, 0, ON(CONNSTORM), false},
-    {"--storm-nice", 0, OPTION_NUMBER, AT(storm_nice), 1, 19, ON(CONNSTORM), false},
+    {"--storm-yields", 0, OPTION_FLAG, AT(storm_yields), 0, 0, ON(CONNSTORM), false},
     {"--topic", 't', OPTION_STRING, AT(topic), 0, 0, HALVES, false},
     {"--first", 'n', OPTION_NUMBER, AT(first), 0, 1000000000, HALVES | SILENT, false},
     {"--size", 's', OPTION_NUMBER, AT(size), PAYLOAD_STAMP_SIZE, OPTIONS_SEGMENT_MAX, PUBLISHING, false},

@@ -80,7 +80,6 @@ struct options {
     uint64_t duration_ns;
     uint64_t warmup_ns;
     uint64_t calm_ns;  /* connstorm: measured before the storm */
-    uint64_t storm_nice; /* connstorm: of the threads that make it */
     uint64_t stall_ns; /* without a delivery for so long, the broker counts as stalled */
     uint64_t connect_rate; /* a second; 0 is as fast as it goes */
     uint64_t connecting;   /* connections being made at once */
@@ -92,6 +91,7 @@ struct options {
     double scale;
     bool clean_start;
     bool retain;
+    bool storm_yields; /* connstorm: the threads that make it run where nobody else wants the core */
     bool tls, insecure, resume;
     bool websocket;
     bool raw; /* no MQTT: messages of --size bytes through bench/floor */

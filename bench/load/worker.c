@@ -1,8 +1,8 @@
 #include "bench/load/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/load/fleet.h"
@@ -161,8 +161,9 @@ work(struct worker *w)
 static void
 give_way(const struct worker_place *p)
 {
-    if (p->options->storm_nice > 0 && p->number >= p->board->flow_workers) {
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), (int)p->options->storm_nice);
+    if (p->options->storm_yields && p->number >= p->board->flow_workers) {
+        /* Not a nice value: even at 19 a thread keeps the core for a slice of some milliseconds when a broker's thread wakes up. */
+        (void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
     }
 }
 

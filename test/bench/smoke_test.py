@@ -302,7 +302,7 @@ class WithBroker(unittest.TestCase):
     def test_a_storm_counts_its_own_connections_beside_steady_traffic(self):
         result = self.bench("connstorm --count 300 --steady 3 --rate 1000 --warmup 50ms --threads 2")
         self.assertEqual((result["connections"], result["connections_up"], result["connect"]["latency_ns"]["count"]), (300, 300, 300))
-        result = self.bench("connstorm --count 101 --steady 3 --rate 1000 --warmup 50ms --calm 300ms --threads 3 --storm-nice 19 --connect-rate 500")
+        result = self.bench("connstorm --count 101 --steady 3 --rate 1000 --warmup 50ms --calm 300ms --threads 3 --storm-yields --connect-rate 500")
         self.assertEqual(result["connect"]["latency_ns"]["count"], 101)
         self.assertAlmostEqual(result["calm_latency_ns"]["count"], 300, delta=15)
         self.assertAlmostEqual(result["latency_ns"]["count"], 200, delta=15)
