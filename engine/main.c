@@ -228,7 +228,7 @@ static void
 serve_signals(struct broker *broker, const sigset_t *signals, struct configs *configs)
 {
     for (;;) {
-        const struct config *config = configs->all[configs->count - 1];
+        const struct config *config = configs->now;
         int signal = wait_for_signal(signals, config);
         if (signal < 0 && config->ban_file != NULL) {
             watch_bans(broker, config);
