@@ -211,14 +211,14 @@ warn_of_restart(const struct config *old, struct config *new, bool listeners_sam
     }
 }
 
-/* A listener that the new file does not have goes on as it was; its texts are the old configuration's, which lives longer (config.h). */
-static struct config_listener
-gone_listener(const struct config_listener *old, const struct config *new)
+/* A listener that the new file does not have goes on as it was, with texts of its own: the old configuration does not live as long. */
+static bool
+keep_gone_listener(struct config_listener *out, const struct config_listener *old, const struct config *new)
 {
-    struct config_listener gone = *old;
-    gone.gone = true;
-    gone.allow_anonymous = config_settle_anonymous(new, old, true);
-    return gone;
+    bool good = config_listener_copy(out, old);
+    out->gone = true;
+    out->allow_anonymous = config_settle_anonymous(new, old, true);
+    return good;
 }
 
 static struct config_listener *
@@ -233,18 +233,19 @@ find_listener(struct config *config, const struct config_listener *like)
     return NULL;
 }
 
-/* The new listeners in the old ones' places, as those are the ones that run. */
-static void
+/* The new listeners in the old ones' places, as those are the ones that run. False when out of memory. */
+static bool
 align_listeners(const struct config *old, struct config *new)
 {
     struct config_listener aligned[CONFIG_LISTENERS_MAX];
+    bool good = true;
     for (unsigned i = 0; i < old->listener_count; i++) {
         struct config_listener *found = find_listener(new, &old->listeners[i]);
         if (found != NULL) {
             aligned[i] = *found;
             *found = (struct config_listener){0};
         } else {
-            aligned[i] = gone_listener(&old->listeners[i], new);
+            good &= keep_gone_listener(&aligned[i], &old->listeners[i], new);
         }
     }
     for (unsigned i = 0; i < new->listener_count; i++) {
@@ -252,6 +253,7 @@ align_listeners(const struct config *old, struct config *new)
     }
     memcpy(new->listeners, aligned, old->listener_count * sizeof aligned[0]);
     new->listener_count = old->listener_count;
+    return good;
 }
 
 struct config *
@@ -273,7 +275,11 @@ config_reload(const struct config *old, char *error, size_t error_size)
         return NULL;
     }
     bool same = same_listeners(old, config);
-    align_listeners(old, config);
+    if (!align_listeners(old, config)) {
+        config_free(&config);
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
     warn_of_restart(old, config, same);
     return config;
 }

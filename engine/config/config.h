@@ -12,8 +12,8 @@
  *   C5  every warning is one line.
  *   C6  options of TLS are there only where TLS is spoken, certificates have their keys, and nothing of it in a build without TLS.
  *
- * A reloaded configuration has the listeners of the old one, in their order: one that was added is left out, one that is missing is there as `gone`, with the
- * texts of the old one, which has to live longer.
+ * A reloaded configuration has the listeners of the old one, in their order: one that was added is left out, one that is missing is there as `gone`,
+ * with what the old one said. It needs nothing of the old configuration.
  *
  * Errors  one clear line: file, line, option, what is wrong, what to do. Never half a configuration.
  * Exit    for CONFIG_EXIT_ERROR main answers 3, as Mosquitto.

@@ -104,32 +104,59 @@ config_has_way_in(const struct config *config, unsigned listener)
            security->jwt_key_file != NULL || security->jwt_secret_file != NULL || security->http_auth_url != NULL;
 }
 
+#define LISTENER_TEXTS 11
+
+/* Each text of it that is a field of its own, by number. */
+static char **
+listener_text(struct config_listener *listener, unsigned number)
+{
+    char **const texts[LISTENER_TEXTS] = {
+        &listener->host,     &listener->unix_path, &listener->interface,     &listener->cafile,      &listener->capath, &listener->crlfile,
+        &listener->psk_hint, &listener->ciphers,   &listener->ciphers_tls13, &listener->dhparamfile, &listener->file,
+    };
+    return texts[number];
+}
+
+/* True if it went well; NULL of NULL. */
+static bool
+copy_text(char **out, const char *text)
+{
+    *out = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *out != NULL;
+}
+
+bool
+config_listener_copy(struct config_listener *out, const struct config_listener *like)
+{
+    *out = *like;
+    bool good = config_security_copy(&out->own, &like->own);
+    for (unsigned i = 0; i < LISTENER_TEXTS; i++) {
+        good &= copy_text(listener_text(out, i), *listener_text((struct config_listener *)(uintptr_t)like, i));
+    }
+    for (unsigned i = 0; i < like->certificate_count; i++) {
+        good &= copy_text(&out->certificates[i].certfile, like->certificates[i].certfile);
+        good &= copy_text(&out->certificates[i].keyfile, like->certificates[i].keyfile);
+    }
+    for (unsigned i = 0; i < like->websockets_origin_count; i++) {
+        good &= copy_text(&out->websockets_origins[i], like->websockets_origins[i]);
+    }
+    return good;
+}
+
 void
 config_listener_fini(struct config_listener *listener)
 {
-    if (listener->gone) { /* its texts are an older configuration's */
-        *listener = (struct config_listener){0};
-        return;
-    }
     config_security_fini(&listener->own);
+    for (unsigned i = 0; i < LISTENER_TEXTS; i++) {
+        free(*listener_text(listener, i));
+    }
     for (unsigned i = 0; i < listener->certificate_count; i++) {
         free(listener->certificates[i].certfile);
         free(listener->certificates[i].keyfile);
     }
-    free(listener->cafile);
-    free(listener->capath);
-    free(listener->crlfile);
-    free(listener->psk_hint);
-    free(listener->ciphers);
-    free(listener->ciphers_tls13);
-    free(listener->dhparamfile);
-    free(listener->host);
-    free(listener->unix_path);
-    free(listener->interface);
     for (unsigned i = 0; i < listener->websockets_origin_count; i++) {
         free(listener->websockets_origins[i]);
     }
-    free(listener->file);
     *listener = (struct config_listener){0};
 }
 

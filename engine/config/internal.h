@@ -12,6 +12,8 @@ struct config *config_new(void);
 void config_listener_init(struct config_listener *listener);
 void config_listener_fini(struct config_listener *listener);
 /* Copies the texts too. False when out of memory; `out` can be given to fini in any case. */
+bool config_listener_copy(struct config_listener *out, const struct config_listener *like);
+/* Copies the texts too. False when out of memory; `out` can be given to fini in any case. */
 bool config_security_copy(struct config_security *out, const struct config_security *like);
 void config_security_fini(struct config_security *security);
 /* Whether a listener lets clients in without a name. `configured`: there is a listener in the file. */

@@ -1165,6 +1165,34 @@ a_reload_keeps_listeners_in_their_places(void **state)
     config_free(&old);
 }
 
+/* Old configurations are freed in the end, while a listener goes on that only the oldest one's file had. */
+static void
+a_gone_listener_outlives_the_configurations_before(void **state)
+{
+    (void)state;
+    struct config *configs[4];
+    write_file("main", "per_listener_settings true\nlistener 1883\npassword_file /a\nlistener 1884\npassword_file /b\nprotocol websockets\nwebsockets_origin x.example\n"
+                       "bind_interface lo\n");
+    assert_int_equal(arguments(&configs[0], "-c", path_of("main"), NULL, NULL), CONFIG_RUN);
+    for (unsigned i = 1; i < 4; i++) {
+        configs[i] = config_reload(configs[i - 1], error, sizeof error);
+        assert_non_null(configs[i]);
+        if (i > 1) {
+            config_free(&configs[i - 1]); /* not the first one, as in the broker */
+        }
+        write_file("main", "per_listener_settings true\nlistener 1883\npassword_file /a\n");
+    }
+    const struct config_listener *gone = &configs[3]->listeners[1];
+    assert_true(gone->gone);
+    assert_string_equal(gone->own.password_file, "/b");
+    assert_string_equal(gone->websockets_origins[0], "x.example");
+    assert_string_equal(gone->interface, "lo");
+    assert_non_null(strstr(gone->file, "main"));
+    config_check(configs[3]);
+    config_free(&configs[3]);
+    config_free(&configs[0]);
+}
+
 static void
 reload_of_a_wrong_file_says_why(void **state)
 {
@@ -1298,6 +1326,7 @@ main(void)
         cmocka_unit_test_setup_teardown(help_version_and_test_end_well, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reload_reads_the_file_again, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_reload_keeps_listeners_in_their_places, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_gone_listener_outlives_the_configurations_before, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reload_of_a_wrong_file_says_why, make_folder, remove_folder),
         cmocka_unit_test(reload_without_a_file_gives_the_same),
         cmocka_unit_test(readme_names_every_option_that_works),
