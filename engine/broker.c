@@ -102,6 +102,13 @@ take_snapshot(struct broker *broker, const struct config *config, char *error, s
     return security;
 }
 
+/* Of a snapshot that no shard was shown. */
+static void
+give_up_snapshot(struct broker *broker)
+{
+    security_free(&broker->snapshots[--broker->snapshot_count]);
+}
+
 /* The file's bans take the place of those that it had before. */
 static bool
 take_bans(struct broker *broker, const struct ban_file *file)
@@ -278,6 +285,7 @@ broker_reload(struct broker *broker, const struct config *config, char *error, s
     }
     if (!limits_reload(&broker->limits, config) || !take_bans(broker, security->bans)) {
         snprintf(error, error_size, "out of memory for limits and bans"); /* of the file's bans none holds then */
+        give_up_snapshot(broker);
         return -1;
     }
     /* Release pairs with the acquire in take_configuration() (engine/shard.c), which looks for the snapshot first and the configuration then. */
