@@ -109,11 +109,12 @@ give_up_snapshot(struct broker *broker)
     security_free(&broker->snapshots[--broker->snapshot_count]);
 }
 
-/* The file's bans take the place of those that it had before. */
+/* The file's bans take the place of those that it had before. False when out of memory: those stay. */
 static bool
 take_bans(struct broker *broker, const struct ban_file *file)
 {
-    if (!ban_replace(broker->limits.bans, BAN_OF_FILE, file != NULL ? file->bans : NULL, file != NULL ? file->count : 0, 0)) {
+    uint64_t now_ms = io_wall_ms(io_of_shard(broker->ios, 0));
+    if (!ban_replace_file(broker->limits.bans, file != NULL ? file->bans : NULL, file != NULL ? file->count : 0, now_ms)) {
         return false;
     }
     if (file != NULL && file->count > 0) {
@@ -284,7 +285,7 @@ broker_reload(struct broker *broker, const struct config *config, char *error, s
         return -1;
     }
     if (!limits_reload(&broker->limits, config) || !take_bans(broker, security->bans)) {
-        snprintf(error, error_size, "out of memory for limits and bans"); /* of the file's bans none holds then */
+        snprintf(error, error_size, "out of memory for limits and bans");
         give_up_snapshot(broker);
         return -1;
     }

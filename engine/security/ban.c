@@ -12,9 +12,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "engine/security/keyed_hash.h"
+
 #define BUCKETS_MIN 64u
-/* A full list is looked through for expired ones so often at most. */
-#define SWEEP_MS 1000u
+/* Of what is changed at run time: as many as there may be entries, so that nobody waits while they are laid out anew. */
+#define BUCKETS_AT_RUN_TIME BAN_AT_RUN_TIME_MAX
+/* Buckets of a full set that are looked through for expired ones per ban_add(). */
+#define SWEEP_BUCKETS 256u
 #define BITS_MAX 128u
 #define BITS_OF_IPV4 96u /* the prefix that all of IPv4 lies under */
 
@@ -22,22 +26,28 @@ struct entry {
     struct entry *next;
     uint64_t hash;
     uint64_t until_ms;
-    uint8_t kind, origin;
+    uint8_t kind;
     uint8_t bits;        /* BAN_ADDRESS */
     uint32_t size;
-    uint8_t value[];     /* the text, or the 16 bytes of the network */
+    uint8_t value[];     /* the text, or its keyed hash (B4), or the 16 bytes of the network */
+};
+
+/* The bans of one origin. */
+struct set {
+    uint32_t bucket_count;
+    uint32_t entry_count, entries_max;
+    uint32_t counts[BAN_KINDS];
+    uint32_t lengths[BITS_MAX + 1];
+    uint32_t hand;       /* the bucket to go on sweeping at */
+    struct entry *buckets[];
 };
 
 struct ban_list {
     pthread_rwlock_t lock;
     uint64_t seed;
-    struct entry **buckets;
-    uint32_t bucket_count;
-    uint32_t entry_count;
-    uint32_t automatic_count;
-    uint64_t swept_ms;   /* when expired ones were thrown out last, because the list was full */
-    uint32_t lengths[BITS_MAX + 1];
-    _Atomic uint32_t counts[BAN_KINDS]; /* read without the lock: whether to look at all */
+    struct keyed_hash_key key;
+    struct set *sets[BAN_ORIGINS];      /* NULL: none yet */
+    _Atomic uint32_t counts[BAN_KINDS]; /* of all sets; read without the lock: whether to look at all */
     _Atomic uint64_t generation;
 };
 
@@ -45,17 +55,41 @@ struct ban_list *
 ban_list_init(uint64_t seed)
 {
     struct ban_list *list = calloc(1, sizeof *list);
-    struct entry **buckets = calloc(BUCKETS_MIN, sizeof(struct entry *));
-    if (list == NULL || buckets == NULL) {
-        free(list);
-        free(buckets);
+    if (list == NULL) {
         return NULL;
     }
     pthread_rwlock_init(&list->lock, NULL);
     list->seed = seed;
-    list->buckets = buckets;
-    list->bucket_count = BUCKETS_MIN;
+    list->key = (struct keyed_hash_key){{seed, ~seed}};
     return list;
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- sets */
+
+static struct set *
+set_init(uint32_t bucket_count, uint32_t entries_max)
+{
+    struct set *set = calloc(1, sizeof *set + bucket_count * sizeof(struct entry *));
+    if (set != NULL) {
+        set->bucket_count = bucket_count;
+        set->entries_max = entries_max;
+    }
+    return set;
+}
+
+static void
+set_fini(struct set **sp)
+{
+    struct set *set = *sp;
+    *sp = NULL;
+    for (uint32_t i = 0; set != NULL && i < set->bucket_count; i++) {
+        while (set->buckets[i] != NULL) {
+            struct entry *gone = set->buckets[i];
+            set->buckets[i] = gone->next;
+            free(gone);
+        }
+    }
+    free(set);
 }
 
 void
@@ -63,43 +97,57 @@ ban_list_fini(struct ban_list **lp)
 {
     struct ban_list *list = *lp;
     *lp = NULL;
-    for (uint32_t i = 0; i < list->bucket_count; i++) {
-        while (list->buckets[i] != NULL) {
-            struct entry *gone = list->buckets[i];
-            list->buckets[i] = gone->next;
-            free(gone);
-        }
+    for (unsigned i = 0; i < BAN_ORIGINS; i++) {
+        set_fini(&list->sets[i]);
     }
     pthread_rwlock_destroy(&list->lock);
-    free(list->buckets);
     free(list);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- entries */
 
-static uint64_t
-hash_of(const struct ban_list *list, uint8_t kind, uint8_t bits, struct bytes value)
+/* What an entry is found by. */
+struct name {
+    uint64_t hash;
+    uint8_t kind, bits;
+    struct bytes value;
+};
+
+static struct name
+name_of(const struct ban_list *list, uint8_t kind, uint8_t bits, struct bytes value)
 {
-    return XXH3_64bits_withSeed(value.data, value.size, list->seed + (uint64_t)(kind << 8 | bits));
+    return (struct name){
+        .hash = XXH3_64bits_withSeed(value.data, value.size, list->seed + (uint64_t)(kind << 8 | bits)),
+        .kind = kind,
+        .bits = bits,
+        .value = value,
+    };
 }
 
-/* The bytes that a ban is found by. */
-static struct bytes
-value_of(const struct ban *ban)
+/* B4. `room` holds the value. */
+static struct name
+hashed_name_of(const struct ban_list *list, uint8_t kind, struct bytes value, struct keyed_hash *room)
 {
-    return ban->kind == BAN_ADDRESS ? bytes_of(ban->network.bytes, sizeof ban->network.bytes) : ban->value;
+    struct keyed_hash_state state;
+    keyed_hash_begin(&state, &list->key);
+    keyed_hash_add(&state, value);
+    *room = keyed_hash_end(&state);
+    return name_of(list, kind, 0, bytes_of(room, sizeof *room));
 }
 
-static uint8_t
-bits_of(const struct ban *ban)
+static struct name
+name_of_ban(const struct ban_list *list, const struct ban *ban, enum ban_origin origin, struct keyed_hash *room)
 {
-    return ban->kind == BAN_ADDRESS ? ban->network.bits : 0;
+    if (ban->kind == BAN_ADDRESS) {
+        return name_of(list, BAN_ADDRESS, ban->network.bits, bytes_of(ban->network.bytes, sizeof ban->network.bytes));
+    }
+    return origin == BAN_AUTOMATIC ? hashed_name_of(list, ban->kind, ban->value, room) : name_of(list, ban->kind, 0, ban->value);
 }
 
 static bool
-is_for(const struct entry *e, uint64_t hash, uint8_t kind, uint8_t bits, struct bytes value)
+is_for(const struct entry *e, const struct name *name)
 {
-    return e->hash == hash && e->kind == kind && e->bits == bits && bytes_equal(bytes_of(e->value, e->size), value);
+    return e->hash == name->hash && e->kind == name->kind && e->bits == name->bits && bytes_equal(bytes_of(e->value, e->size), name->value);
 }
 
 static bool
@@ -108,111 +156,108 @@ holds(const struct entry *e, uint64_t now_ms)
     return e->until_ms == 0 || e->until_ms > now_ms;
 }
 
-static void
-count_entry(struct ban_list *list, const struct entry *e, uint32_t by)
+/* The link that leads to the entry, or to the end of its chain. */
+static struct entry **
+find(struct set *set, const struct name *name)
 {
-    list->entry_count += by;
-    list->automatic_count += e->origin == BAN_AUTOMATIC ? by : 0;
-    list->lengths[e->bits] += e->kind == BAN_ADDRESS ? by : 0;
-    atomic_fetch_add_explicit(&list->counts[e->kind], by, memory_order_relaxed);
+    struct entry **at = &set->buckets[name->hash & (set->bucket_count - 1)];
+    while (*at != NULL && !is_for(*at, name)) {
+        at = &(*at)->next;
+    }
+    return at;
 }
 
-/* Takes out what `unwanted` says. */
-static uint32_t
-throw_out(struct ban_list *list, bool (*unwanted)(const struct entry *e, const void *context), const void *context)
+static void
+count_entry(struct set *set, const struct entry *e, uint32_t by)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < list->bucket_count; i++) {
-        for (struct entry **at = &list->buckets[i]; *at != NULL;) {
-            struct entry *e = *at;
-            if (!unwanted(e, context)) {
-                at = &e->next;
-                continue;
+    set->entry_count += by;
+    set->counts[e->kind] += by;
+    set->lengths[e->bits] += e->kind == BAN_ADDRESS ? by : 0;
+}
+
+static void
+take_out(struct set *set, struct entry **at)
+{
+    struct entry *e = *at;
+    *at = e->next;
+    count_entry(set, e, UINT32_MAX); /* less one */
+    free(e);
+}
+
+/* A part of the set, so that nobody waits for long. */
+static void
+sweep(struct set *set, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < SWEEP_BUCKETS; i++) {
+        struct entry **at = &set->buckets[set->hand++ & (set->bucket_count - 1)];
+        while (*at != NULL) {
+            if (holds(*at, now_ms)) {
+                at = &(*at)->next;
+            } else {
+                take_out(set, at);
             }
-            *at = e->next;
-            count_entry(list, e, UINT32_MAX); /* less one */
-            free(e);
-            count++;
         }
     }
-    return count;
 }
 
+/* False: full, or out of memory. */
 static bool
-has_expired(const struct entry *e, const void *now_ms)
+set_add(struct set *set, const struct name *name, uint64_t until_ms, uint64_t now_ms)
 {
-    return !holds(e, *(const uint64_t *)now_ms);
-}
-
-static bool
-has_origin(const struct entry *e, const void *origin)
-{
-    return e->origin == *(const enum ban_origin *)origin;
-}
-
-static void
-grow(struct ban_list *list)
-{
-    uint32_t count = list->bucket_count * 2;
-    struct entry **buckets = calloc(count, sizeof(struct entry *));
-    if (buckets == NULL) {
-        return; /* longer chains will do */
+    struct entry *known = *find(set, name);
+    if (known != NULL) {
+        known->until_ms = until_ms;
+        return true;
     }
-    for (uint32_t i = 0; i < list->bucket_count; i++) {
-        while (list->buckets[i] != NULL) {
-            struct entry *e = list->buckets[i];
-            list->buckets[i] = e->next;
-            e->next = buckets[e->hash & (count - 1)];
-            buckets[e->hash & (count - 1)] = e;
-        }
+    if (set->entry_count >= set->entries_max) {
+        sweep(set, now_ms);
     }
-    free(list->buckets);
-    list->buckets = buckets;
-    list->bucket_count = count;
-}
-
-static bool
-is_full(const struct ban_list *list, uint8_t origin)
-{
-    return list->entry_count >= BAN_MAX || (origin == BAN_AUTOMATIC && list->automatic_count >= BAN_AUTOMATIC_MAX);
-}
-
-static bool
-add_locked(struct ban_list *list, const struct ban *ban, uint64_t now_ms)
-{
-    struct bytes value = value_of(ban);
-    uint64_t hash = hash_of(list, ban->kind, bits_of(ban), value);
-    for (struct entry *e = list->buckets[hash & (list->bucket_count - 1)]; e != NULL; e = e->next) {
-        if (e->origin == ban->origin && is_for(e, hash, ban->kind, bits_of(ban), value)) {
-            e->until_ms = ban->until_ms;
-            return true;
-        }
-    }
-    if (is_full(list, ban->origin) && now_ms - list->swept_ms >= SWEEP_MS) {
-        list->swept_ms = now_ms;
-        throw_out(list, has_expired, &now_ms);
-    }
-    struct entry *e = is_full(list, ban->origin) ? NULL : malloc(sizeof *e + value.size);
+    struct entry *e = set->entry_count < set->entries_max ? malloc(sizeof *e + name->value.size) : NULL;
     if (e == NULL) {
         return false;
     }
-    if (list->entry_count >= list->bucket_count) {
-        grow(list);
+    struct entry **bucket = &set->buckets[name->hash & (set->bucket_count - 1)];
+    *e = (struct entry){.next = *bucket, .hash = name->hash, .until_ms = until_ms, .kind = name->kind, .bits = name->bits, .size = name->value.size};
+    if (name->value.size > 0) {
+        memcpy(e->value, name->value.data, name->value.size);
     }
-    struct entry **bucket = &list->buckets[hash & (list->bucket_count - 1)];
-    *e = (struct entry){.next = *bucket, .hash = hash, .until_ms = ban->until_ms, .kind = ban->kind, .origin = ban->origin, .bits = bits_of(ban), .size = value.size};
-    memcpy(e->value, value.data, value.size);
     *bucket = e;
-    count_entry(list, e, 1);
+    count_entry(set, e, 1);
     return true;
+}
+
+/* B2. Locked. */
+static void
+count_kinds(struct ban_list *list)
+{
+    for (unsigned kind = 0; kind < BAN_KINDS; kind++) {
+        uint32_t count = 0;
+        for (unsigned origin = 0; origin < BAN_ORIGINS; origin++) {
+            count += list->sets[origin] != NULL ? list->sets[origin]->counts[kind] : 0;
+        }
+        atomic_store_explicit(&list->counts[kind], count, memory_order_relaxed);
+    }
+}
+
+static struct set *
+set_at_run_time(struct ban_list *list, enum ban_origin origin)
+{
+    if (list->sets[origin] == NULL) {
+        list->sets[origin] = set_init(BUCKETS_AT_RUN_TIME, BAN_AT_RUN_TIME_MAX);
+    }
+    return list->sets[origin];
 }
 
 bool
 ban_add(struct ban_list *list, const struct ban *ban, uint64_t now_ms)
 {
-    assert(ban->kind < BAN_KINDS && ban->origin < BAN_ORIGINS && ban->value.size <= BAN_VALUE_MAX);
+    assert(ban->kind < BAN_KINDS && (ban->origin == BAN_OF_OPERATOR || ban->origin == BAN_AUTOMATIC) && ban->value.size <= BAN_VALUE_MAX);
+    struct keyed_hash room;
+    struct name name = name_of_ban(list, ban, ban->origin, &room);
     pthread_rwlock_wrlock(&list->lock);
-    bool added = add_locked(list, ban, now_ms);
+    struct set *set = set_at_run_time(list, ban->origin);
+    bool added = set != NULL && set_add(set, &name, ban->until_ms, now_ms);
+    count_kinds(list);
     pthread_rwlock_unlock(&list->lock);
     return added;
 }
@@ -220,54 +265,66 @@ ban_add(struct ban_list *list, const struct ban *ban, uint64_t now_ms)
 uint32_t
 ban_remove(struct ban_list *list, const struct ban *ban)
 {
-    struct bytes value = value_of(ban);
-    uint64_t hash = hash_of(list, ban->kind, bits_of(ban), value);
     uint32_t count = 0;
     pthread_rwlock_wrlock(&list->lock);
-    for (struct entry **at = &list->buckets[hash & (list->bucket_count - 1)]; *at != NULL;) {
-        struct entry *e = *at;
-        if (!is_for(e, hash, ban->kind, bits_of(ban), value)) {
-            at = &e->next;
-            continue;
+    for (unsigned origin = 0; origin < BAN_ORIGINS; origin++) {
+        struct keyed_hash room;
+        struct name name = name_of_ban(list, ban, origin, &room);
+        struct entry **at = list->sets[origin] != NULL ? find(list->sets[origin], &name) : NULL;
+        if (at != NULL && *at != NULL) {
+            take_out(list->sets[origin], at);
+            count++;
         }
-        *at = e->next;
-        count_entry(list, e, UINT32_MAX);
-        free(e);
-        count++;
     }
+    count_kinds(list);
     pthread_rwlock_unlock(&list->lock);
     return count;
 }
 
-bool
-ban_replace(struct ban_list *list, enum ban_origin origin, const struct ban *bans, uint32_t count, uint64_t now_ms)
+/* Those that hold. NULL when full or out of memory. */
+static struct set *
+set_of_file(const struct ban_list *list, const struct ban *bans, uint32_t count, uint64_t now_ms)
 {
+    uint32_t buckets = BUCKETS_MIN;
+    while (buckets < count && buckets < BAN_MAX) {
+        buckets *= 2;
+    }
+    struct set *set = set_init(buckets, BAN_MAX);
+    for (uint32_t i = 0; i < count && set != NULL; i++) {
+        struct keyed_hash room;
+        assert(bans[i].origin == BAN_OF_FILE && bans[i].kind < BAN_KINDS && bans[i].value.size <= BAN_VALUE_MAX);
+        struct name name = name_of_ban(list, &bans[i], BAN_OF_FILE, &room);
+        bool expired = bans[i].until_ms != 0 && bans[i].until_ms <= now_ms;
+        if (!expired && !set_add(set, &name, bans[i].until_ms, now_ms)) {
+            set_fini(&set);
+        }
+    }
+    return set;
+}
+
+bool
+ban_replace_file(struct ban_list *list, const struct ban *bans, uint32_t count, uint64_t now_ms)
+{
+    struct set *set = set_of_file(list, bans, count, now_ms);
+    if (set == NULL) {
+        return false;
+    }
     pthread_rwlock_wrlock(&list->lock);
-    throw_out(list, has_origin, &origin);
-    bool good = true;
-    for (uint32_t i = 0; i < count && good; i++) {
-        assert(bans[i].origin == origin);
-        good = add_locked(list, &bans[i], now_ms);
-    }
-    if (!good) {
-        throw_out(list, has_origin, &origin);
-    }
+    struct set *old = list->sets[BAN_OF_FILE];
+    list->sets[BAN_OF_FILE] = set;
+    count_kinds(list);
     pthread_rwlock_unlock(&list->lock);
-    return good;
+    set_fini(&old);
+    return true;
 }
 
 /* -------------------------------------------------------------------------------------------------------------- asking */
 
 static bool
-holds_locked(const struct ban_list *list, uint8_t kind, uint8_t bits, struct bytes value, uint64_t now_ms)
+set_holds(struct set *set, const struct name *name, uint64_t now_ms)
 {
-    uint64_t hash = hash_of(list, kind, bits, value);
-    for (const struct entry *e = list->buckets[hash & (list->bucket_count - 1)]; e != NULL; e = e->next) {
-        if (is_for(e, hash, kind, bits, value) && holds(e, now_ms)) {
-            return true;
-        }
-    }
-    return false;
+    const struct entry *e = set != NULL ? *find(set, name) : NULL;
+    return e != NULL && holds(e, now_ms);
 }
 
 static bool
@@ -283,8 +340,11 @@ ban_holds(struct ban_list *list, enum ban_kind kind, struct bytes value, uint64_
     if (!any(list, kind)) {
         return false;
     }
+    struct keyed_hash room;
+    struct name name = name_of(list, kind, 0, value), hashed = hashed_name_of(list, kind, value, &room);
     pthread_rwlock_rdlock(&list->lock);
-    bool held = holds_locked(list, kind, 0, value, now_ms);
+    bool held = set_holds(list->sets[BAN_OF_FILE], &name, now_ms) || set_holds(list->sets[BAN_OF_OPERATOR], &name, now_ms) ||
+                set_holds(list->sets[BAN_AUTOMATIC], &hashed, now_ms);
     pthread_rwlock_unlock(&list->lock);
     return held;
 }
@@ -298,6 +358,28 @@ cut_to(uint8_t bytes[16], unsigned bits)
     }
 }
 
+static bool
+uses_length(const struct ban_list *list, unsigned bits)
+{
+    bool used = false;
+    for (unsigned origin = 0; origin < BAN_ORIGINS; origin++) {
+        used |= list->sets[origin] != NULL && list->sets[origin]->lengths[bits] > 0;
+    }
+    return used;
+}
+
+/* `cut`: to `bits`. */
+static bool
+any_set_holds(const struct ban_list *list, const uint8_t cut[16], unsigned bits, uint64_t now_ms)
+{
+    struct name name = name_of(list, BAN_ADDRESS, (uint8_t)bits, bytes_of(cut, 16));
+    bool held = false;
+    for (unsigned origin = 0; origin < BAN_ORIGINS && !held; origin++) {
+        held = set_holds(list->sets[origin], &name, now_ms);
+    }
+    return held;
+}
+
 bool
 ban_holds_address(struct ban_list *list, const uint8_t address[16], uint64_t now_ms)
 {
@@ -309,9 +391,9 @@ ban_holds_address(struct ban_list *list, const uint8_t address[16], uint64_t now
     bool held = false;
     pthread_rwlock_rdlock(&list->lock);
     for (unsigned bits = BITS_MAX + 1; bits-- > 0 && !held;) {
-        if (list->lengths[bits] > 0) {
+        if (uses_length(list, bits)) {
             cut_to(cut, bits);
-            held = holds_locked(list, BAN_ADDRESS, (uint8_t)bits, bytes_of(cut, sizeof cut), now_ms);
+            held = any_set_holds(list, cut, bits, now_ms);
         }
     }
     pthread_rwlock_unlock(&list->lock);
@@ -331,23 +413,32 @@ ban_enforce(struct ban_list *list)
     atomic_fetch_add_explicit(&list->generation, 1, memory_order_release);
 }
 
+static struct ban
+ban_of(const struct entry *e, enum ban_origin origin)
+{
+    struct ban ban = {.kind = e->kind, .origin = (uint8_t)origin, .until_ms = e->until_ms};
+    if (e->kind == BAN_ADDRESS) {
+        memcpy(ban.network.bytes, e->value, sizeof ban.network.bytes);
+        ban.network.bits = e->bits;
+    } else if (origin != BAN_AUTOMATIC) {
+        ban.value = bytes_of(e->value, e->size);
+    }
+    return ban;
+}
+
 uint32_t
 ban_each(struct ban_list *list, uint64_t now_ms, uint32_t max, void (*see)(void *context, const struct ban *ban), void *context)
 {
     uint32_t count = 0;
     pthread_rwlock_rdlock(&list->lock);
-    for (uint32_t i = 0; i < list->bucket_count; i++) {
-        for (const struct entry *e = list->buckets[i]; e != NULL; e = e->next) {
-            if (!holds(e, now_ms)) {
-                continue;
-            }
-            struct ban ban = {.kind = e->kind, .origin = e->origin, .until_ms = e->until_ms, .value = bytes_of(e->value, e->size)};
-            if (e->kind == BAN_ADDRESS) {
-                memcpy(ban.network.bytes, e->value, sizeof ban.network.bytes);
-                ban.network.bits = e->bits;
-            }
-            if (count++ < max) {
-                see(context, &ban);
+    for (unsigned origin = 0; origin < BAN_ORIGINS; origin++) {
+        const struct set *set = list->sets[origin];
+        for (uint32_t i = 0; set != NULL && i < set->bucket_count; i++) {
+            for (const struct entry *e = set->buckets[i]; e != NULL; e = e->next) {
+                struct ban ban = ban_of(e, origin);
+                if (holds(e, now_ms) && count++ < max) {
+                    see(context, &ban);
+                }
             }
         }
     }

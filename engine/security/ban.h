@@ -5,12 +5,13 @@
  * is one load. Addresses are looked up once per prefix length in use, so a list of a million networks costs what one of a hundred does.
  *
  * Invariants
- *   B1  a ban is in the chain of its bucket; there is one for each kind, value and origin.
+ *   B1  a ban is in the chain of its bucket in its origin's set; there is one for each kind, value and origin.
  *   B2  counts[kind] and lengths[bits] are what is in the chains, expired or not.
  *   B3  `generation` changes after bans were added that may concern who is connected: shards then look at their connections.
+ *   B4  an automatic ban of a client or user keeps a keyed hash (128 bits) instead of the name: who picks long names costs no more memory.
  *
- * Full     BAN_MAX, and BAN_AUTOMATIC_MAX of BAN_AUTOMATIC: ban_add() says so, after having thrown out what has expired.
- * Threads  any, except init and fini.
+ * Full     BAN_MAX of the file, BAN_AT_RUN_TIME_MAX of each other origin: ban_add() says so, after having thrown out some of what has expired.
+ * Threads  any, except init and fini. Nobody waits for more than a look at SWEEP_BUCKETS chains: the file's set is made and freed outside of the lock.
  */
 #ifndef TIDEWIRE_ENGINE_SECURITY_BAN_H
 #define TIDEWIRE_ENGINE_SECURITY_BAN_H
@@ -23,7 +24,7 @@
 
 /* About 100 bytes each. */
 #define BAN_MAX 1000000u
-#define BAN_AUTOMATIC_MAX 65536u
+#define BAN_AT_RUN_TIME_MAX 65536u
 /* Longest value: a client identifier. */
 #define BAN_VALUE_MAX 65535u
 
@@ -61,12 +62,12 @@ struct ban_list;
 struct ban_list *ban_list_init(uint64_t seed);
 void ban_list_fini(struct ban_list **list);
 
-/* Copies it; an equal one (B1) gets the new time. `now_ms`: wall time. False: full, or out of memory. */
+/* Copies it; an equal one (B1) gets the new time. Not of BAN_OF_FILE. `now_ms`: wall time. False: full, or out of memory. */
 bool ban_add(struct ban_list *list, const struct ban *ban, uint64_t now_ms);
 /* Takes out all that have this kind and value, whatever their origin; how many there were. */
 uint32_t ban_remove(struct ban_list *list, const struct ban *ban);
-/* Takes out all of one origin and puts `bans` in instead, in one step. False when full or out of memory: then none of the new ones is in. */
-bool ban_replace(struct ban_list *list, enum ban_origin origin, const struct ban *bans, uint32_t count, uint64_t now_ms);
+/* Takes out all of BAN_OF_FILE and puts in those of `bans` that hold, in one step. False when full or out of memory: then nothing has changed. */
+bool ban_replace_file(struct ban_list *list, const struct ban *bans, uint32_t count, uint64_t now_ms);
 
 /* Whether one holds now. `kind`: BAN_CLIENT or BAN_USER. */
 bool ban_holds(struct ban_list *list, enum ban_kind kind, struct bytes value, uint64_t now_ms);
@@ -77,7 +78,7 @@ uint64_t ban_generation(const struct ban_list *list);
 /* Those who are connected are to be looked at. */
 void ban_enforce(struct ban_list *list);
 
-/* Calls `see` for each that holds, at most `max`; the list is locked meanwhile. Returns how many there are in all. */
+/* Calls `see` for each that holds, at most `max`, with an empty value where there is only a hash (B4); the list is locked meanwhile. Returns how many there are in all. */
 uint32_t ban_each(struct ban_list *list, uint64_t now_ms, uint32_t max, void (*see)(void *context, const struct ban *ban), void *context);
 
 /* "192.0.2.0/24", "2001:db8::1": false if it is no address, or has bits beyond its prefix. */

@@ -154,11 +154,76 @@ origins_are_apart(void **state)
     struct ban of_file[] = {named(BAN_CLIENT, "a", 0), named(BAN_CLIENT, "b", 0)};
     of_file[0].origin = of_file[1].origin = BAN_OF_FILE;
     assert_true(ban_add(list, &own, 1000));
-    assert_true(ban_replace(list, BAN_OF_FILE, of_file, 2, 1000));
+    assert_true(ban_replace_file(list, of_file, 2, 1000));
     assert_true(ban_holds(list, BAN_CLIENT, text_of("b"), 1000));
-    assert_true(ban_replace(list, BAN_OF_FILE, NULL, 0, 1000));
+    assert_true(ban_replace_file(list, NULL, 0, 1000));
     assert_false(ban_holds(list, BAN_CLIENT, text_of("b"), 1000));
     assert_true(ban_holds(list, BAN_CLIENT, text_of("a"), 1000));
+}
+
+/* More than there may be: those that were there hold on. */
+static void
+replacing_that_fails_changes_nothing(void **state)
+{
+    (void)state;
+    struct ban before = named(BAN_CLIENT, "before", 0);
+    before.origin = BAN_OF_FILE;
+    assert_true(ban_replace_file(list, &before, 1, 1000));
+    struct ban *many = calloc(BAN_MAX + 1, sizeof *many);
+    assert_non_null(many);
+    for (uint32_t i = 0; i <= BAN_MAX; i++) {
+        uint32_t address = htonl(i);
+        many[i] = (struct ban){.kind = BAN_ADDRESS, .origin = BAN_OF_FILE, .network = ban_network_of(AF_INET, (const uint8_t *)&address, 32)};
+    }
+    assert_false(ban_replace_file(list, many, BAN_MAX + 1, 1000));
+    free(many);
+    assert_true(ban_holds(list, BAN_CLIENT, text_of("before"), 1000));
+    assert_false(holds_address("0.0.0.7"));
+}
+
+static void
+count_all(void *context, const struct ban *ban)
+{
+    (void)ban;
+    ++*(uint32_t *)context;
+}
+
+static void
+what_has_expired_is_not_taken_from_a_file(void **state)
+{
+    (void)state;
+    struct ban bans[] = {named(BAN_CLIENT, "past", 900), named(BAN_CLIENT, "now", 2000)};
+    bans[0].origin = bans[1].origin = BAN_OF_FILE;
+    assert_true(ban_replace_file(list, bans, 2, 1000));
+    uint32_t count = 0;
+    ban_each(list, 0, 10, count_all, &count);
+    assert_int_equal(count, 1);
+}
+
+static void
+check_hashed(void *context, const struct ban *ban)
+{
+    (void)context;
+    assert_int_equal(ban->value.size, 0);
+}
+
+/* The name is the peer's choice, and as long as it likes. */
+static void
+automatic_ban_keeps_a_hash_of_the_name(void **state)
+{
+    (void)state;
+    char name[16001];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    struct ban ban = named(BAN_CLIENT, name, 5000);
+    ban.origin = BAN_AUTOMATIC;
+    assert_true(ban_add(list, &ban, 1000));
+    assert_true(ban_holds(list, BAN_CLIENT, text_of(name), 1000));
+    assert_false(ban_holds(list, BAN_USER, text_of(name), 1000));
+    assert_false(ban_holds(list, BAN_CLIENT, text_of(name + 1), 1000));
+    assert_int_equal(ban_each(list, 1000, 10, check_hashed, NULL), 1);
+    assert_int_equal(ban_remove(list, &ban), 1);
+    assert_false(ban_holds(list, BAN_CLIENT, text_of(name), 1000));
 }
 
 static bool
@@ -176,14 +241,14 @@ static void
 automatic_bans_are_bounded(void **state)
 {
     (void)state;
-    for (uint32_t i = 0; i < BAN_AUTOMATIC_MAX; i++) {
+    for (uint32_t i = 0; i < BAN_AT_RUN_TIME_MAX; i++) {
         assert_true(ban_number(i, 5000, 1000));
     }
-    assert_false(ban_number(BAN_AUTOMATIC_MAX, 5000, 1000));
+    assert_false(ban_number(BAN_AT_RUN_TIME_MAX, 5000, 1000));
     assert_true(ban_number(7, 6000, 1000)); /* is there already */
     struct ban own = named(BAN_CLIENT, "operator's", 0);
     assert_true(ban_add(list, &own, 1000));
-    assert_true(ban_number(BAN_AUTOMATIC_MAX, 9000, 5000)); /* the others have expired and make room */
+    assert_true(ban_number(BAN_AT_RUN_TIME_MAX, 9000, 5000)); /* the others have expired and make room */
     assert_true(ban_holds(list, BAN_CLIENT, text_of("c7"), 5000));
     assert_false(ban_holds(list, BAN_CLIENT, text_of("c8"), 5000));
 }
@@ -231,7 +296,7 @@ file_is_read_line_by_line(void **state)
     assert_int_equal(file->bans[2].until_ms, UINT64_C(1798761599000));
     assert_int_equal(file->bans[3].until_ms, 5000000);
     assert_true(bytes_equal(file->bans[3].value, text_of("c")));
-    assert_true(ban_replace(list, BAN_OF_FILE, file->bans, file->count, 1000));
+    assert_true(ban_replace_file(list, file->bans, file->count, 1000));
     ban_file_free(&file);
     assert_true(ban_holds(list, BAN_USER, text_of("mallory"), 1000)); /* the list has its own copy */
     assert_true(holds_address("192.0.2.77"));
@@ -307,16 +372,37 @@ ask_and_change(void *number)
     return NULL;
 }
 
+/* A ban that is in the file before and after holds all the time. */
+static void *
+replace_and_ask(void *ignored)
+{
+    (void)ignored;
+    struct ban bans[300];
+    char texts[300][16];
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(texts[i], sizeof texts[i], "f%u", i);
+        bans[i] = named(BAN_CLIENT, texts[i], 0);
+        bans[i].origin = BAN_OF_FILE;
+    }
+    for (uint32_t i = 0; i < 500; i++) {
+        if (!ban_replace_file(list, bans, i % 300 + 1, 1000) || !ban_holds(list, BAN_CLIENT, text_of("f0"), 1000)) {
+            abort();
+        }
+    }
+    return NULL;
+}
+
 static void
 threads_may_ask_and_change(void **state)
 {
     (void)state;
-    pthread_t threads[4];
+    pthread_t threads[5];
     uint32_t numbers[4] = {0, 1, 2, 3};
+    assert_int_equal(pthread_create(&threads[4], NULL, replace_and_ask, NULL), 0);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, ask_and_change, &numbers[i]), 0);
     }
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         pthread_join(threads[i], NULL);
     }
     assert_int_equal(ban_generation(list), 8000);
@@ -334,6 +420,9 @@ main(void)
         WITH_A_LIST(network_of_nothing_is_everybody),
         WITH_A_LIST(networks_are_read_and_written),
         WITH_A_LIST(origins_are_apart),
+        WITH_A_LIST(replacing_that_fails_changes_nothing),
+        WITH_A_LIST(what_has_expired_is_not_taken_from_a_file),
+        WITH_A_LIST(automatic_ban_keeps_a_hash_of_the_name),
         WITH_A_LIST(automatic_bans_are_bounded),
         WITH_A_LIST(each_shows_what_holds),
         WITH_A_LIST(file_is_read_line_by_line),
