@@ -274,6 +274,11 @@ config_reload(const struct config *old, char *error, size_t error_size)
         config_free(&config);
         return NULL;
     }
+    if (config->per_listener_settings != old->per_listener_settings) {
+        config_free(&config);
+        snprintf(error, error_size, "option 'per_listener_settings' was changed; that takes a restart"); /* with the old value the new file means something else */
+        return NULL;
+    }
     bool same = same_listeners(old, config);
     if (!align_listeners(old, config)) {
         config_free(&config);

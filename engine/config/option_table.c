@@ -169,7 +169,7 @@ static const struct option rows[] = {
     {"packet_buffer_size", OPTION_IGNORED, 0, .remark = "receive buffers are shared by all connections of a shard"},
     {"password", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"password_file", OPTION_STRING, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(password_file)},
-    {"per_listener_settings", OPTION_SPECIAL, OPTION_RELOADS, FIELD(per_listener_settings), .read = special_read_per_listener_settings},
+    {"per_listener_settings", OPTION_SPECIAL, 0, FIELD(per_listener_settings), .read = special_read_per_listener_settings},
     {"persistence", OPTION_OFF_ONLY, 0, .remark = "nothing is kept on disk yet; say 'persistence false'"},
     {"persistence_file", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},
     {"persistence_location", OPTION_IGNORED, 0, .remark = "nothing is kept on disk yet"},

@@ -1207,6 +1207,23 @@ reload_of_a_wrong_file_says_why(void **state)
     config_free(&old);
 }
 
+/* Whose settings they are that the file has is not for a reload to change, nor can it be left as it was. */
+static void
+reload_refuses_other_per_listener_settings(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"listener 1883\npassword_file /a\n", "per_listener_settings true\nlistener 1883\npassword_file /a\n"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct config *old;
+        write_file("main", files[i]);
+        assert_int_equal(arguments(&old, "-c", path_of("main"), NULL, NULL), CONFIG_RUN);
+        write_file("main", files[!i]);
+        assert_null(config_reload(old, error, sizeof error));
+        assert_string_equal(error, "option 'per_listener_settings' was changed; that takes a restart");
+        config_free(&old);
+    }
+}
+
 static void
 reload_without_a_file_gives_the_same(void **state)
 {
@@ -1326,6 +1343,7 @@ main(void)
         cmocka_unit_test_setup_teardown(help_version_and_test_end_well, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reload_reads_the_file_again, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_reload_keeps_listeners_in_their_places, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(reload_refuses_other_per_listener_settings, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_gone_listener_outlives_the_configurations_before, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reload_of_a_wrong_file_says_why, make_folder, remove_folder),
         cmocka_unit_test(reload_without_a_file_gives_the_same),
