@@ -138,6 +138,7 @@ struct shard {
     uint8_t *scratch;                   /* SHARD_SCRATCH_BYTES */
 
     struct pace_credit listener_credit[CONFIG_LISTENERS_MAX];
+    uint32_t pace_look;          /* spreads those who wait (engine/security/pace.c) */
     uint64_t ban_generation;            /* bans up to this one have been, or are being, held against the connections here */
     struct slab_walk ban_walk;
     bool ban_walk_under_way;

@@ -8,6 +8,7 @@
 #include "engine/security/http_hook.h"
 #include "engine/security/limits.h"
 #include "engine/security/login.h"
+#include "engine/security/pace.h"
 #include "engine/security/token_login.h"
 #include "engine/session/session.h"
 #include "engine/transport/forwarded.h"
@@ -458,7 +459,12 @@ unpace(struct shard *shard, struct connection *c)
 static void
 pace_timer(struct shard *shard, struct connection *c)
 {
-    if (shard->now_ms < c->extra->pace_until_ms) {
+    bool due = shard->now_ms >= c->extra->pace_until_ms;
+    uint64_t more_ms = due && shard->paces ? pace_wait_ms(shard, c) : 0;
+    if (more_ms > 0) {
+        c->extra->pace_until_ms = shard->now_ms + more_ms;
+    }
+    if (!due || more_ms > 0) {
         arm_pace(shard, c);
         return;
     }

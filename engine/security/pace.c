@@ -7,7 +7,12 @@
 #define PARTS_PER_SECOND 256u
 /* A client's own debt is never more than this: a huge packet at a tiny rate does not stop it for days. */
 #define DEBT_MAX_NS UINT64_C(60000000000)
+/* While a listener's debt is larger nobody adds to it: who is to wait for longer looks again instead. */
+#define LISTENER_DEBT_MAX_NS UINT64_C(1000000000)
+/* They look after one to so many parts of LISTENER_DEBT_MAX_NS, not all at once. */
+#define LOOKS 61u
 #define MS_NS UINT64_C(1000000)
+#define SECOND_NS UINT64_C(1000000000)
 
 static bool
 any_listener(const struct shard *shard)
@@ -58,17 +63,18 @@ charge_share(const struct share *s, uint64_t now_ns, uint64_t count)
     uint64_t wait_ns = 0;
     if (*s->credit < count) {
         uint64_t batch = count - *s->credit + s->rule.per_second / PARTS_PER_SECOND;
-        wait_ns = rate_charge_shared(s->bucket, &s->rule, now_ns, batch);
+        uint64_t most = s->rule.per_second * (DEBT_MAX_NS / SECOND_NS);
+        wait_ns = rate_charge_shared(s->bucket, &s->rule, now_ns, batch < most ? batch : most, LISTENER_DEBT_MAX_NS);
         *s->credit += batch;
     }
     *s->credit -= count;
     return wait_ns;
 }
 
-static bool
-share_is_in_debt(const struct share *s, uint64_t now_ns, uint64_t count)
+static uint64_t
+debt_of_share(const struct share *s, uint64_t now_ns, uint64_t count)
 {
-    return rate_is_limited(&s->rule) && *s->credit < count && rate_charge_shared(s->bucket, &s->rule, now_ns, 0) > 0;
+    return *s->credit < count ? rate_debt_shared(s->bucket, &s->rule, now_ns) : 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------------- charge */
@@ -114,7 +120,7 @@ is_in_debt(struct shard *shard, struct connection *c, uint64_t bytes)
     uint64_t now_ns = io_now_ns(shard->io);
     struct rate_bucket probe = c->extra->publishes;
     return rate_charge(&c->extra->bytes, &byte_rule, now_ns, 0) > 0 || !rate_take(&probe, &publish_rule, now_ns, 1) ||
-           share_is_in_debt(&byte, now_ns, bytes) || share_is_in_debt(&publish, now_ns, 1);
+           debt_of_share(&byte, now_ns, bytes) > 0 || debt_of_share(&publish, now_ns, 1) > 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- packets */
@@ -150,6 +156,19 @@ pace_refuses(struct shard *shard, struct connection *c, const struct frame *fram
     return true;
 }
 
+uint64_t
+pace_wait_ms(struct shard *shard, const struct connection *c)
+{
+    struct share publish = publish_share(shard, c), byte = byte_share(shard, c);
+    uint64_t now_ns = io_now_ns(shard->io);
+    uint64_t debt_ns = longer(debt_of_share(&byte, now_ns, 1), debt_of_share(&publish, now_ns, 1));
+    if (debt_ns <= LISTENER_DEBT_MAX_NS) {
+        return 0;
+    }
+    shard->pace_look = shard->pace_look % LOOKS + 1;
+    return (debt_ns - LISTENER_DEBT_MAX_NS + shard->pace_look * (LISTENER_DEBT_MAX_NS / LOOKS) + MS_NS - 1) / MS_NS;
+}
+
 void
 pace_packet(struct shard *shard, struct connection *c, const struct frame *frame)
 {
@@ -157,7 +176,9 @@ pace_packet(struct shard *shard, struct connection *c, const struct frame *frame
     if ((publish && is_refusable(shard, c, qos_of(frame))) || connection_need_extra(shard->account, c) == NULL) {
         return;
     }
-    uint64_t wait_ns = charge(shard, c, publish, frame->size);
+    bool first = frame->type == PACKET_CONNECT || frame->type == PACKET_AUTH;
+    uint64_t look_ns = first ? pace_wait_ms(shard, c) * MS_NS : 0;
+    uint64_t wait_ns = longer(look_ns, charge(shard, c, publish, frame->size));
     if (wait_ns > 0 && !c->held) {
         connection_pace(shard, c, shard->now_ms + (wait_ns + MS_NS - 1) / MS_NS);
     }

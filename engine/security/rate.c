@@ -70,15 +70,22 @@ rate_take_shared(struct rate_shared_bucket *bucket, const struct rate_rule *rule
 }
 
 uint64_t
-rate_charge_shared(struct rate_shared_bucket *bucket, const struct rate_rule *rule, uint64_t now_ns, uint64_t count)
+rate_charge_shared(struct rate_shared_bucket *bucket, const struct rate_rule *rule, uint64_t now_ns, uint64_t count, uint64_t debt_max_ns)
 {
     if (!rate_is_limited(rule)) {
         return 0;
     }
+    uint64_t most_ns = now_ns + time_of(rule, rule->burst) + debt_max_ns;
     uint64_t seen_ns = atomic_load_explicit(&bucket->full_ns, memory_order_relaxed);
     uint64_t full_ns;
     do {
-        full_ns = full_after(seen_ns, rule, now_ns, count);
+        full_ns = full_after(seen_ns < most_ns ? seen_ns : most_ns, rule, now_ns, count);
     } while (!atomic_compare_exchange_weak_explicit(&bucket->full_ns, &seen_ns, full_ns, memory_order_relaxed, memory_order_relaxed));
     return debt_of(full_ns, rule, now_ns);
+}
+
+uint64_t
+rate_debt_shared(const struct rate_shared_bucket *bucket, const struct rate_rule *rule, uint64_t now_ns)
+{
+    return rate_is_limited(rule) ? debt_of(atomic_load_explicit(&bucket->full_ns, memory_order_relaxed), rule, now_ns) : 0;
 }

@@ -46,6 +46,12 @@ bool rate_take_shared(struct rate_shared_bucket *bucket, const struct rate_rule 
 
 /* Takes them, on credit if need be. Returns after how many nanoseconds the debt is paid; 0: there is none. */
 uint64_t rate_charge(struct rate_bucket *bucket, const struct rate_rule *rule, uint64_t now_ns, uint64_t count);
-uint64_t rate_charge_shared(struct rate_shared_bucket *bucket, const struct rate_rule *rule, uint64_t now_ns, uint64_t count);
+/*
+ * The same; of a debt that is there already more than `debt_max_ns` is forgotten, so that nobody piles up one that all have to wait for. Q1 holds for those who take nothing
+ * while rate_debt_shared() is that large.
+ */
+uint64_t rate_charge_shared(struct rate_shared_bucket *bucket, const struct rate_rule *rule, uint64_t now_ns, uint64_t count, uint64_t debt_max_ns);
+/* After how many nanoseconds the debt is paid. */
+uint64_t rate_debt_shared(const struct rate_shared_bucket *bucket, const struct rate_rule *rule, uint64_t now_ns);
 
 #endif

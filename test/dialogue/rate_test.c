@@ -242,6 +242,34 @@ clients_of_a_listener_share_its_rate(struct world *w)
     claim_equal(heard + heard_after(w, s, 8000), 80);
 }
 
+/* Option listener_publish_rate 10 5: those who publish and are gone again leave no debt that others wait for; and the rate is held. */
+static void
+who_comes_again_and_again_costs_others_no_more_than_the_rate(struct world *w)
+{
+    struct client *s = join(w, 5, "s");
+    subscribe(s, "a");
+    for (int i = 0; i < 300; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "x%d", i);
+        struct client *c = join(w, 5, id);
+        say(c, "a", "x");
+        vanish(c);
+    }
+    int heard = heard_after(w, s, 1);
+    claim(heard <= 5 + 10 + 4);
+    claim(heard + heard_after(w, s, 2000) <= 5 + 10 + 4 + 20 + 2);
+    struct client *p = join(w, 5, "p");
+    subscribe(p, "b");
+    say(p, "b", "y");
+    struct packet got;
+    int seconds = 0;
+    while (seconds < 60 && !next_packet(p, &got)) {
+        world_advance(w, 1000);
+        seconds++;
+    }
+    claim(seconds < 60);
+}
+
 /* Option publish_rate_action refuse. MQTT5 3.4.2.1, 3.5.2.1: 0x97 where it can be told; QoS 0 is dropped; who cannot be told waits. */
 static void
 a_fast_client_is_refused_where_it_is_configured(struct world *w)
@@ -347,6 +375,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(who_leaves_while_it_waits_is_heard_to_the_end, "client_publish_rate 10 5"),
     TELL_WITH(bytes_are_counted_too, "client_byte_rate 10000 10000"),
     TELL_WITH(clients_of_a_listener_share_its_rate, "listener_publish_rate 10 5"),
+    TELL_WITH(who_comes_again_and_again_costs_others_no_more_than_the_rate, "listener_publish_rate 10 5"),
     TELL_WITH(a_fast_client_is_refused_where_it_is_configured, "client_publish_rate 10 5\npublish_rate_action refuse"),
     TELL_WITH(a_refused_message_still_sets_its_alias, "client_publish_rate 10 5\npublish_rate_action refuse"),
     TELL_WITH(version_3_waits_where_others_are_refused, "client_publish_rate 10 5\npublish_rate_action refuse"),

@@ -134,7 +134,24 @@ threads_share_one_burst(void **state)
         pthread_join(threads[i], NULL);
     }
     assert_int_equal(atomic_load(&shared_taken), 1000);
-    assert_int_equal(rate_charge_shared(&shared, &shared_rule, SECOND, 2), 2 * SECOND);
+    assert_int_equal(rate_charge_shared(&shared, &shared_rule, SECOND, 2, 10 * SECOND), 2 * SECOND);
+}
+
+/* What others owe is forgotten beyond a bound; what the newcomer takes is not. */
+static void
+shared_debt_has_a_bound(void **state)
+{
+    (void)state;
+    struct rate_shared_bucket bucket = {0};
+    const struct rate_rule ten = {.per_second = 10, .burst = 10};
+    assert_int_equal(rate_charge_shared(&bucket, &ten, SECOND, 10, SECOND), 0);
+    assert_int_equal(rate_charge_shared(&bucket, &ten, SECOND, 30, SECOND), 3 * SECOND);
+    assert_int_equal(rate_debt_shared(&bucket, &ten, SECOND), 3 * SECOND);
+    for (int i = 0; i < 1000; i++) {
+        assert_true(rate_charge_shared(&bucket, &ten, SECOND, 5, SECOND) <= SECOND * 3 / 2);
+    }
+    assert_int_equal(rate_debt_shared(&bucket, &ten, 2 * SECOND), SECOND / 2);
+    assert_int_equal(rate_debt_shared(&bucket, &ten, 3 * SECOND), 0);
 }
 
 int
@@ -149,6 +166,7 @@ main(void)
         cmocka_unit_test(no_rule_is_no_limit),
         cmocka_unit_test(largest_count_at_the_smallest_rate_does_not_wrap),
         cmocka_unit_test(threads_share_one_burst),
+        cmocka_unit_test(shared_debt_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
