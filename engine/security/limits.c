@@ -26,14 +26,22 @@ needs_sources(const struct config *config)
     return config->address_max_connections != 0 || config->address_connect_rate.per_second != 0 || config->flapping_connects != 0 || config->flapping_refusals != 0;
 }
 
+/* L2: acquire pairs with the release in limits_reload(), so that who sees the table sees what is in it. */
+static struct sources *
+sources_of(const struct limits *limits)
+{
+    return atomic_load_explicit(&limits->sources, memory_order_acquire);
+}
+
 bool
 limits_reload(struct limits *limits, const struct config *config)
 {
-    if (limits->sources == NULL && needs_sources(config)) {
-        limits->sources = sources_init(config->limits_table_size, limits->seed);
-        return limits->sources != NULL;
+    if (sources_of(limits) != NULL || !needs_sources(config)) {
+        return true;
     }
-    return true;
+    struct sources *sources = sources_init(config->limits_table_size, limits->seed);
+    atomic_store_explicit(&limits->sources, sources, memory_order_release);
+    return sources != NULL;
 }
 
 bool
@@ -49,8 +57,9 @@ limits_open(struct limits *limits, const struct config *config, uint64_t seed)
 void
 limits_close(struct limits *limits)
 {
-    if (limits->sources != NULL) {
-        sources_fini(&limits->sources);
+    struct sources *sources = sources_of(limits);
+    if (sources != NULL) {
+        sources_fini(&sources);
     }
     if (limits->bans != NULL) {
         ban_list_fini(&limits->bans);
@@ -86,7 +95,7 @@ static struct source_key
 key_of_peer(const struct limits *limits, const struct peer_address *peer)
 {
     struct ban_network network = network_of(limits, peer);
-    return sources_key(limits->sources, SOURCE_OF_ADDRESS, network.bytes, sizeof network.bytes);
+    return sources_key(sources_of(limits), SOURCE_OF_ADDRESS, network.bytes, sizeof network.bytes);
 }
 
 static bool
@@ -113,7 +122,7 @@ count_address(struct shard *shard, struct connection *c, const struct peer_addre
     if (rules.connections_max == 0 && !rate_is_limited(&rules.connects)) {
         return true;
     }
-    switch (sources_enter(limits->sources, key_of_peer(limits, peer), &rules, io_now_ns(shard->io))) {
+    switch (sources_enter(sources_of(limits), key_of_peer(limits, peer), &rules, io_now_ns(shard->io))) {
     case SOURCE_TOO_MANY:
         return refuse_connection(shard, c, DROP_ADDRESS_CONNECTIONS, "its address has address_max_connections already");
     case SOURCE_TOO_FAST:
@@ -140,7 +149,7 @@ limits_admit_address(struct shard *shard, struct connection *c)
     if (is_banned_address(limits, &peer, io_wall_ms(shard->io))) {
         return refuse_connection(shard, c, DROP_BANNED, "its address is banned");
     }
-    return limits->sources == NULL || count_address(shard, c, &peer);
+    return sources_of(limits) == NULL || count_address(shard, c, &peer);
 }
 
 bool
@@ -163,7 +172,7 @@ void
 limits_release_peer(struct shard *shard, const struct peer_address *peer)
 {
     struct limits *limits = limits_of(shard);
-    sources_leave(limits->sources, key_of_peer(limits, peer));
+    sources_leave(sources_of(limits), key_of_peer(limits, peer));
 }
 
 void
@@ -203,11 +212,11 @@ limits_note_connect(struct shard *shard, const struct connection *c, struct byte
 {
     const struct config *config = shard->config;
     struct limits *limits = limits_of(shard);
-    if (config->flapping_connects == 0 || limits->sources == NULL) {
+    if (config->flapping_connects == 0 || sources_of(limits) == NULL) {
         return false;
     }
-    struct source_key key = sources_key(limits->sources, SOURCE_OF_CLIENT, client_id.data, client_id.size);
-    if (!sources_note(limits->sources, key, config->flapping_connects, config->flapping_window_s, io_now_ns(shard->io))) {
+    struct source_key key = sources_key(sources_of(limits), SOURCE_OF_CLIENT, client_id.data, client_id.size);
+    if (!sources_note(sources_of(limits), key, config->flapping_connects, config->flapping_window_s, io_now_ns(shard->io))) {
         return false;
     }
     struct ban ban = {.kind = BAN_CLIENT, .value = client_id};
@@ -232,10 +241,10 @@ limits_note_refusal(struct shard *shard, const struct connection *c, uint8_t rea
     const struct config *config = shard->config;
     struct limits *limits = limits_of(shard);
     struct peer_address peer = connection_peer(c);
-    if (config->flapping_refusals == 0 || limits->sources == NULL || peer.family == 0 || !is_the_peers_fault(reason)) {
+    if (config->flapping_refusals == 0 || sources_of(limits) == NULL || peer.family == 0 || !is_the_peers_fault(reason)) {
         return;
     }
-    if (!sources_note(limits->sources, key_of_peer(limits, &peer), config->flapping_refusals, config->flapping_window_s, io_now_ns(shard->io))) {
+    if (!sources_note(sources_of(limits), key_of_peer(limits, &peer), config->flapping_refusals, config->flapping_window_s, io_now_ns(shard->io))) {
         return;
     }
     struct ban ban = {.kind = BAN_ADDRESS, .network = network_of(limits, &peer)};

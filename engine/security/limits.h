@@ -25,6 +25,8 @@
 #include "engine/security/rate.h"
 #include "engine/security/sources.h"
 
+#include <stdatomic.h>
+
 struct shard;
 struct connection;
 struct peer_address;
@@ -33,7 +35,7 @@ struct peer_address;
 struct limits {
     uint64_t seed;
     uint8_t prefix_ipv4, prefix_ipv6; /* as at the start: what is counted under one key is given back under it */
-    struct sources *sources;  /* NULL: no option has asked for it yet */
+    _Atomic(struct sources *) sources; /* NULL: no option has asked for it yet; a reload may make it while shards look */
     struct ban_list *bans;
     struct rate_shared_bucket connects;
     struct rate_shared_bucket listener_connects[CONFIG_LISTENERS_MAX];
