@@ -424,7 +424,7 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
         connect_refuse(shard, c, &connect, reason, explain);
         return;
     }
-    if (limits_is_banned(shard, connect.client_id, connect.user_name)) {
+    if (limits_is_banned(shard, connect.client_id, connect.user_name) || limits_is_banned_address(shard, c)) {
         refuse_banned(shard, c, &connect);
         return;
     }

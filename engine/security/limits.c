@@ -146,7 +146,7 @@ limits_admit_address(struct shard *shard, struct connection *c)
     if (peer.family == 0) {
         return true;
     }
-    if (is_banned_address(limits, &peer, io_wall_ms(shard->io))) {
+    if (limits_is_banned_address(shard, c)) {
         return refuse_connection(shard, c, DROP_BANNED, "its address is banned");
     }
     return sources_of(limits) == NULL || count_address(shard, c, &peer);
@@ -193,6 +193,13 @@ limits_is_banned(const struct shard *shard, struct bytes client_id, struct bytes
     struct ban_list *bans = limits_of(shard)->bans;
     uint64_t wall_ms = io_wall_ms(shard->io);
     return (client_id.size > 0 && ban_holds(bans, BAN_CLIENT, client_id, wall_ms)) || (user_name.size > 0 && ban_holds(bans, BAN_USER, user_name, wall_ms));
+}
+
+bool
+limits_is_banned_address(const struct shard *shard, const struct connection *c)
+{
+    struct peer_address peer = connection_peer(c);
+    return peer.family != 0 && is_banned_address(limits_of(shard), &peer, io_wall_ms(shard->io));
 }
 
 /* A timed ban, from now on. False, and counted, if there is no room for it. */
@@ -265,12 +272,11 @@ limits_enforcing(const struct shard *shard)
 }
 
 static bool
-is_banned_now(struct shard *shard, const struct connection *c, uint64_t wall_ms)
+is_banned_now(struct shard *shard, const struct connection *c)
 {
-    struct peer_address peer = connection_peer(c);
     const struct principal *principal = session_get_extra(c->session)->principal;
     struct bytes user = principal != NULL ? principal->user : bytes_of(NULL, 0);
-    return limits_is_banned(shard, session_client_id(c->session), user) || (peer.family != 0 && is_banned_address(limits_of(shard), &peer, wall_ms));
+    return limits_is_banned(shard, session_client_id(c->session), user) || limits_is_banned_address(shard, c);
 }
 
 void
@@ -282,11 +288,10 @@ limits_enforce(struct shard *shard)
         shard->ban_walk = (struct slab_walk){0};
         shard->ban_walk_under_way = true;
     }
-    uint64_t wall_ms = io_wall_ms(shard->io);
     for (unsigned i = 0; shard->ban_walk_under_way && i < ENFORCE_PER_TURN; i++) {
         struct connection *c = slab_walk(&shard->connections, &shard->ban_walk);
         shard->ban_walk_under_way = c != NULL;
-        if (c != NULL && c->state == CONNECTION_CONNECTED && is_banned_now(shard, c, wall_ms)) {
+        if (c != NULL && c->state == CONNECTION_CONNECTED && is_banned_now(shard, c)) {
             stats_add(&shard->stats.drops[DROP_BANNED], 1);
             connection_close(shard, c, REASON_ADMINISTRATIVE_ACTION, "is banned"); /* MQTT5 3.14.2.1 has no 0x8A */
         }

@@ -64,6 +64,8 @@ void limits_release_peer(struct shard *shard, const struct peer_address *peer);
 
 /* Empty values are not looked at. Counted and logged by the caller. */
 bool limits_is_banned(const struct shard *shard, struct bytes client_id, struct bytes user_name);
+/* Its address may have been banned after it was admitted. */
+bool limits_is_banned_address(const struct shard *shard, const struct connection *c);
 
 /* A client whose login is good. True: it came too often and is banned from now on. */
 bool limits_note_connect(struct shard *shard, const struct connection *c, struct bytes client_id);

@@ -64,6 +64,24 @@ banned_address_is_turned_away(struct world *w)
     claim_equal(WORLD_COUNT(w, drops[DROP_BANNED]), 4);
 }
 
+/* Who has come in but not said who he is. */
+static void
+a_banned_address_is_refused_although_its_connection_was_there_before(struct world *w)
+{
+    rewrite(w, "");
+    struct client *c = meet(w, 5), *fine = meet(w, 5);
+    come_from(c, "192.0.2.1");
+    come_from(fine, "192.0.2.2");
+    expect_quiet(c);
+    expect_quiet(fine);
+    rewrite(w, "address 192.0.2.1\n");
+    send_connect(c, "c", (struct hello){0});
+    expect_banned(c);
+    send_connect(fine, "fine", (struct hello){0});
+    expect_connack(fine, REASON_SUCCESS);
+    claim_equal(WORLD_COUNT(w, drops[DROP_BANNED]), 1);
+}
+
 static void
 who_is_connected_is_disconnected(struct world *w)
 {
@@ -198,6 +216,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(banned_client_identifier_is_refused, WITH_FILE),
     TELL_WITH(banned_user_is_refused, WITH_FILE),
     TELL_WITH(banned_address_is_turned_away, WITH_FILE),
+    TELL_WITH(a_banned_address_is_refused_although_its_connection_was_there_before, WITH_FILE),
     TELL_WITH(who_is_connected_is_disconnected, WITH_FILE),
     TELL_WITH(the_will_of_a_banned_client_is_published, WITH_FILE),
     TELL_WITH(a_ban_ends_at_its_time, WITH_FILE),
