@@ -264,12 +264,24 @@ give_verdict(struct shard *shard, const struct connection *c, const struct conne
     return login_accept(shard, c, connect, &like, answer);
 }
 
+/* Some way to prove a user name is there: then a name that nothing has proved is nobody's to use. */
+static bool
+proves_names(const struct security_listener *listener)
+{
+    return listener->passwords != NULL || listener->jwt_keys != NULL || listener->http_auth.url != NULL;
+}
+
 static enum login_verdict
 let_in_without_proof(struct shard *shard, struct connection *c, const struct connect *connect, struct login_answer *answer)
 {
-    if (!shard->security->listeners[c->listener].allow_anonymous) {
+    const struct security_listener *listener = &shard->security->listeners[c->listener];
+    if (!listener->allow_anonymous) {
         login_count_refusal(shard);
         return refuse(answer, REASON_NOT_AUTHORIZED, "anonymous clients are not allowed here");
+    }
+    if (connect->user_name.size > 0 && proves_names(listener)) {
+        login_count_refusal(shard);
+        return refuse(answer, REASON_BAD_USER_NAME_OR_PASSWORD, "a user name that nothing has proved");
     }
     struct principal like = {.user = connect->user_name, .listener = c->listener};
     return login_accept(shard, c, connect, &like, answer);
@@ -389,7 +401,7 @@ login_still_good(const struct shard *shard, const struct connection *c)
         return listener->allow_anonymous;
     }
     if (listener->passwords == NULL) {
-        return listener->allow_anonymous; /* then anybody may say that name */
+        return listener->allow_anonymous && !proves_names(listener); /* then anybody may say that name */
     }
     const struct password_entry *entry = password_file_find(listener->passwords, principal->user);
     return entry != NULL && principal->way == PRINCIPAL_BY_PASSWORD && entry->fingerprint == principal->credential;

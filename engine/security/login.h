@@ -8,7 +8,8 @@
  * The ways, in this order; the first that applies decides: certificate or pre-shared key (the listener takes the user name from it);
  * enhanced authentication (the client asked for it); a JSON Web Token (the password is one, and there are
  * keys); the password file (it has the user name); the HTTP hook (there is one, and it has an opinion); the password file once more (there is one, and a user name was
- * sent: refused); anonymous (none of these, and the listener allows it: then a user name is taken as it is, as Mosquitto does).
+ * sent: refused); anonymous (none of these, and the listener allows it). A user name that nothing has proved is refused where the listener has a way to prove one (file,
+ * keys, hook); where it has none, a name is taken as it is, as Mosquitto does.
  *
  * A password is hashed on a worker thread. Right ones are remembered for a while (verified.h), so that a fleet which reconnects is let in at once.
  *

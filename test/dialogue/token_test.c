@@ -120,6 +120,23 @@ who_brings_no_token_is_judged_as_without_them(struct world *w)
     claim_equal(drops(w, DROP_TOKEN_REFUSED), 0);
 }
 
+/* Who is let in without a name is not let in with one that no token says; nor may he stay who came while names needed no proof. */
+static void
+where_there_are_keys_a_name_without_a_token_is_refused(struct world *w)
+{
+    char text[300];
+    claim_text(bytes_from(users_reload(w, "allow_anonymous true\n")), "");
+    struct client *unproved = join(w, 5, "u", .user_name = "admin"), *nameless = join(w, 5, "n");
+    snprintf(text, sizeof text, "allow_anonymous true\njwt_secret_file %s\n", secret_file);
+    claim_text(bytes_from(users_reload(w, text)), "");
+    expect_disconnect(unproved, REASON_NOT_AUTHORIZED);
+    ping(nameless);
+    expect_connack(knock(w, 5, "x", .user_name = "admin"), REASON_BAD_USER_NAME_OR_PASSWORD);
+    expect_connack(knock(w, 4, "x", .user_name = "admin", .password = "any"), REASON_BAD_USER_NAME_OR_PASSWORD);
+    join(w, 5, "y");
+    join(w, 5, "h", .user_name = "hugo", .password = by_secret("hugo", wall_s(w) + 60));
+}
+
 /* First the token, if it is one: its verdict is the last word. Other passwords are the file's. */
 static void
 a_token_comes_before_the_password_file(struct world *w)
@@ -305,6 +322,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(a_good_token_is_let_in_as_the_user_that_it_names, options),
     TELL_WITH(a_bad_token_is_refused_in_every_version, options),
     TELL_WITH(who_brings_no_token_is_judged_as_without_them, options),
+    TELL_WITH(where_there_are_keys_a_name_without_a_token_is_refused, options),
     TELL_WITH(a_token_comes_before_the_password_file, with_users),
     TELL_WITH(the_user_name_may_have_to_be_the_tokens, matching),
     TELL_WITH(claims_that_are_asked_for_go_with_the_session, claims),
