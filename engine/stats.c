@@ -41,6 +41,7 @@ stats_drop_name(enum drop_reason reason)
         [DROP_ADDRESS_CONNECTIONS] = "address connections",
         [DROP_PUBLISH_RATE] = "publish rate",
         [DROP_BANNED] = "banned",
+        [DROP_WORK_LATE] = "work late",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

@@ -46,6 +46,7 @@ enum drop_reason {
     DROP_ADDRESS_CONNECTIONS, /* address_max_connections */
     DROP_PUBLISH_RATE,       /* messages refused for a rate of publishes or bytes */
     DROP_BANNED,             /* connections refused or closed */
+    DROP_WORK_LATE,          /* connections given up because our own work for them took until connect_timeout */
     DROP_REASONS,
 };
 

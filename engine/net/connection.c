@@ -959,6 +959,34 @@ connection_watch(struct shard *shard, struct connection *c)
     }
 }
 
+/* A step of its handshake is being computed elsewhere. */
+static bool
+transport_waits(const struct connection *c)
+{
+    const struct transport *t = connection_transport(c);
+    return t != NULL && t->tls != NULL && tls_layer_waits(t->tls);
+}
+
+/* No CONNACK within connect_timeout. What was late was the peer, or our own work: then nobody is banned for it. */
+static void
+give_up(struct shard *shard, struct connection *c)
+{
+    if (c->state == CONNECTION_NEW && c->waiting) {
+        stats_add(&shard->stats.drops[DROP_WORK_LATE], 1);
+        connect_give_up(shard, c);
+        return;
+    }
+    bool ours = transport_waits(c);
+    enum drop_reason why = ours ? DROP_WORK_LATE : DROP_CONNECT_TIMEOUT;
+    stats_add(&shard->stats.drops[why], 1);
+    log_peer(CONFIG_LOG_NOTICE, why, "Connection from %s closed: %s.", connection_peer_text(c),
+             ours ? "its TLS handshake waits for us too long" : "no complete CONNECT in time");
+    if (!ours) {
+        limits_note_refusal(shard, c, REASON_UNSPECIFIED_ERROR);
+    }
+    connection_drop(shard, c, false);
+}
+
 void
 connection_timer(struct shard *shard, struct connection *c)
 {
@@ -968,10 +996,7 @@ connection_timer(struct shard *shard, struct connection *c)
         return;
     }
     if (c->state != CONNECTION_CONNECTED) {
-        stats_add(&shard->stats.drops[DROP_CONNECT_TIMEOUT], 1);
-        limits_note_refusal(shard, c, REASON_UNSPECIFIED_ERROR);
-        log_peer(CONFIG_LOG_NOTICE, DROP_CONNECT_TIMEOUT, "Connection from %s closed: no complete CONNECT in time.", connection_peer_text(c));
-        connection_drop(shard, c, false);
+        give_up(shard, c);
         return;
     }
     if (end_of_login_ms(shard, c) <= shard->now_ms) {

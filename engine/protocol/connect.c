@@ -9,6 +9,7 @@
 
 #include "codec/encode.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -453,6 +454,20 @@ handle_connect(struct shard *shard, struct connection *c, const struct frame *fr
     case LOGIN_TALKING:
         break;
     }
+}
+
+/* Its CONNECT lies in `partial` still; not if an AUTH has followed (MQTT5). */
+void
+connect_give_up(struct shard *shard, struct connection *c)
+{
+    struct frame frame;
+    struct connect connect = {.version = MQTT_VERSION_5};
+    assert(c->state == CONNECTION_NEW && c->waiting);
+    if (frame_read(bytes_of(c->partial, c->partial_used), UINT32_MAX, &frame) == FRAME_DONE && frame.type == PACKET_CONNECT) {
+        decode_connect(&frame, &connect);
+        forget_secret(&connect);
+    }
+    connect_refuse(shard, c, &connect, REASON_SERVER_BUSY, "its login took too long");
 }
 
 void

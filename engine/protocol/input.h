@@ -33,6 +33,9 @@ void handle_auth(struct shard *shard, struct connection *c, const struct frame *
 /* Answers a CONNECT with an error CONNACK in its own version, then closes. MQTT5 [MQTT-3.1.4-2]. */
 void connect_refuse(struct shard *shard, struct connection *c, const struct connect *connect, uint8_t reason, const char *explain);
 
+/* Its CONNECT has waited for our own work until connect_timeout: the client is told that we are busy, and the connection ends. */
+void connect_give_up(struct shard *shard, struct connection *c);
+
 /* True for topic names that no client's message reaches others by: $SYS and below (MQTT5 4.7.2), and $CONTROL/, where Mosquitto takes orders. */
 bool input_topic_is_ours(struct bytes topic);
 

@@ -388,6 +388,7 @@ a_login_that_the_server_thinks_about_for_too_long_is_given_up(struct world *w)
     sim_hold_work(w->sim, true, MANY);
     struct client *c = knock(w, 5, "c", .user_name = "ann");
     pass_seconds(w, 11);
+    expect_connack(c, REASON_SERVER_BUSY);
     expect_end(c);
     sim_hold_work(w->sim, false, 0);
     claim_equal(WORLD_COUNT(w, connects), 0);

@@ -263,6 +263,7 @@ a_token_that_takes_too_long_is_given_up(struct world *w)
     sim_hold_work(w->sim, true, MANY);
     struct client *c = knock(w, 5, "r", .password = by_rsa("rosa", wall_s(w) + 60));
     pass_seconds(w, 11);
+    expect_connack(c, REASON_SERVER_BUSY);
     expect_end(c);
     sim_hold_work(w->sim, false, 0);
     claim_equal(WORLD_COUNT(w, connects), 0);
