@@ -111,7 +111,7 @@ static const struct option rows[] = {
     {"http_cafile", OPTION_STRING, OPTION_RELOADS, FIELD(http_cafile)},
     {"http_dir", OPTION_REFUSED, 0, .remark = "files are not served; let a web server do it, and name its pages in 'websockets_origin'"},
     {"http_header", OPTION_SPECIAL, OPTION_RELOADS, .read = special_read_http_header},
-    {"http_timeout_ms", OPTION_NUMBER, OPTION_RELOADS, FIELD(http_timeout_ms), .min = 100, .max = 60000},
+    {"http_timeout_ms", OPTION_NUMBER, OPTION_RELOADS, FIELD(http_timeout_ms), .min = 100, .max = 10000},
     {"idle_timeout", OPTION_REFUSED, 0, .remark = NO_BRIDGES},
     {"include_dir", OPTION_SPECIAL, OPTION_RELOADS, .read = special_read_include_dir},
     {"jwt_audience", OPTION_STRING, OPTION_OF_SECURITY | OPTION_RELOADS, SECURITY_FIELD(jwt_audience)},

@@ -10,7 +10,9 @@
 #include "engine/session/session.h"
 
 #include <arpa/inet.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* Requests of one packet that are under way at a time. */
 #define PARALLEL_MAX 8u
@@ -25,6 +27,7 @@ struct hook_request {
     struct job job;
     struct hook_wait *wait;
     struct http_target target;
+    uint64_t deadline_ms;        /* of monotonic_ms(): the wait for a worker counts too */
     struct bytes message;        /* what is sent; none once it was */
     struct keyed_hash hash;
     bool answered;
@@ -37,6 +40,7 @@ struct hook_request {
 struct hook_wait {
     struct connection *connection; /* NULL: gone */
     struct principal *principal;   /* WAIT_WILL: of the CONNECT that was accepted */
+    _Atomic bool given_up;         /* with it: requests that have not begun need not */
     enum wait_kind kind;
     uint32_t count, next, under_way;
     struct hook_request requests[];
@@ -176,12 +180,27 @@ forget_wait(struct shard *shard, struct hook_wait *wait)
     free(wait);
 }
 
+/* For shards and workers alike. */
+static uint64_t
+monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* On a worker thread. */
 static void
 run(struct job *job)
 {
     struct hook_request *request = (struct hook_request *)(void *)job;
     struct http_answer answer;
+    uint64_t now_ms = monotonic_ms();
+    if (now_ms >= request->deadline_ms || atomic_load_explicit(&request->wait->given_up, memory_order_relaxed)) {
+        request->problem = HTTP_TIMED_OUT;
+        return;
+    }
+    request->target.timeout_ms = (uint32_t)(request->deadline_ms - now_ms);
     post(&request->target, request->message, &answer);
     request->problem = answer.problem;
     request->status = answer.status;
@@ -227,6 +246,7 @@ start_requests(struct shard *shard, struct hook_wait *wait)
             continue;
         }
         request->job = (struct job){.run = run, .done = done};
+        request->deadline_ms = monotonic_ms() + request->target.timeout_ms;
         if (request->message.data != NULL && job_start(shard, IO_WORK_REQUEST, &request->job)) {
             wait->under_way++;
         } else {
@@ -264,6 +284,7 @@ http_hook_abandon(struct shard *shard, struct connection *c)
     }
     c->extra->hook = NULL;
     wait->connection = NULL;
+    atomic_store_explicit(&wait->given_up, true, memory_order_relaxed);
     if (wait->under_way == 0) {
         forget_wait(shard, wait);
     }

@@ -12,6 +12,7 @@
  * Invariants
  *   Q1  a connection has at most one set of questions, and waits (connection_wait) exactly while some of them is under way.
  *   Q2  a set outlives its connection until its last job is done.
+ *   Q3  http_timeout_ms counts from when a request is handed to the workers: what could not begin until then, or whose connection is gone, is not sent.
  *
  * Threads  the shard's; jobs see what their request owns and texts of the configuration, which stay.
  */

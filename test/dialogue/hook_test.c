@@ -6,6 +6,8 @@
 #include "engine/security/http_hook.h"
 #include "engine/session/session.h"
 
+#include <unistd.h>
+
 #define MANY 1000u
 #define AUTH "http_auth_url http://127.0.0.1:1/auth\n"
 #define ACL "http_acl_url http://127.0.0.1:1/acl\n"
@@ -424,6 +426,36 @@ a_client_that_waits_for_the_server_is_not_silent(struct world *w)
     ping(p);
 }
 
+/* The time of a request begins when it is handed over, not when a worker comes to it. */
+static void
+a_request_that_waits_too_long_for_a_worker_is_not_sent(struct world *w)
+{
+    THE_SERVER_SAYS(ALLOW);
+    sim_hold_work(w->sim, true, MANY);
+    struct client *c = knock(w, 5, "c", .user_name = "ann");
+    settle(c);
+    usleep(150000); /* of the real clock, by which workers go */
+    sim_hold_work(w->sim, false, 0);
+    expect_connack(c, REASON_SERVER_UNAVAILABLE);
+    claim_equal(asked, 0);
+    claim_equal(drops(w, DROP_HOOK_FAILED), 1);
+}
+
+static void
+a_request_of_a_client_that_is_gone_is_not_sent(struct world *w)
+{
+    THE_SERVER_SAYS(ALLOW);
+    struct client *p = join(w, 5, "p", .expiry_s = 100);
+    sim_hold_work(w->sim, true, MANY);
+    say(p, "t", "never", .qos = 1);
+    settle(p);
+    rejoin(w, 5, "p", .expiry_s = 100);
+    expect_disconnect(p, REASON_SESSION_TAKEN_OVER);
+    sim_hold_work(w->sim, false, 0);
+    world_settle(w);
+    claim_equal(asked, 0);
+}
+
 static void
 a_stop_while_the_server_thinks_is_clean(struct world *w)
 {
@@ -521,6 +553,8 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(a_login_that_the_server_thinks_about_for_too_long_is_given_up, CLOSED AUTH),
     TELL_WITH(a_session_is_taken_over_while_the_server_thinks, ACL),
     TELL_WITH(a_client_that_waits_for_the_server_is_not_silent, ACL),
+    TELL_WITH(a_request_that_waits_too_long_for_a_worker_is_not_sent, CLOSED AUTH "http_timeout_ms 100\n"),
+    TELL_WITH(a_request_of_a_client_that_is_gone_is_not_sent, ACL),
     TELL_WITH(a_stop_while_the_server_thinks_is_clean, CLOSED AUTH ACL),
     TELL_WITH(questions_that_cannot_wait_are_refused, CLOSED AUTH ACL),
     TELL_WITH(a_reload_while_the_server_thinks_is_survived, CLOSED AUTH ACL),

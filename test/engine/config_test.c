@@ -553,7 +553,8 @@ addresses_and_headers_of_hooks_are_looked_at(void **state)
     refuse("http_header : value\n", "option 'http_header' is a name");
     refuse("http_header A B: value\n", "option 'http_header' is a name");
     refuse("http_auth_failure allow\n", "option 'http_auth_failure' is deny or ignore");
-    refuse("http_timeout_ms 99\n", "between 100 and 60000");
+    refuse("http_timeout_ms 99\n", "between 100 and 10000");
+    refuse("http_timeout_ms 10001\n", "between 100 and 10000");
     refuse("http_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\nhttp_header a:\n",
            "test.conf:9: option 'http_header' is given more than 8 times");
     struct config *config = accept("http_auth_url http://hook.example/auth\n");
