@@ -393,6 +393,7 @@ forget_secret(const struct connect *connect)
 static enum login_verdict
 log_in(struct shard *shard, struct connection *c, const struct frame *frame, const struct connect *connect, struct login_answer *answer)
 {
+    http_hook_forget_stale(shard, c);
     if (http_hook_has_will(c)) {
         return http_hook_will(shard, c, connect, answer);
     }

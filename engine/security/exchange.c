@@ -183,6 +183,9 @@ exchange_start(struct shard *shard, struct connection *c, const struct frame *fr
 {
     if (exchange_under_way(c)) {
         assert(c->extra->exchange->scram.state == SCRAM_PROVED);
+        if (!is_still_known(shard, c, c->extra->exchange)) {
+            return refuse(shard, c, answer, REASON_NOT_AUTHORIZED, "a user that a reload took away");
+        }
         return let_in(shard, c, c->extra->exchange, connect, answer);
     }
     if (users_of(shard, c) == NULL || !bytes_equal(connect->properties.authentication_method, method_name)) {

@@ -42,6 +42,7 @@ struct hook_wait {
     struct principal *principal;   /* WAIT_WILL: of the CONNECT that was accepted */
     _Atomic bool given_up;         /* with it: requests that have not begun need not */
     enum wait_kind kind;
+    uint32_t generation;           /* of the snapshot */
     uint32_t count, next, under_way;
     struct hook_request requests[];
 };
@@ -290,6 +291,15 @@ http_hook_abandon(struct shard *shard, struct connection *c)
     }
 }
 
+void
+http_hook_forget_stale(struct shard *shard, struct connection *c)
+{
+    struct hook_wait *wait = c->extra != NULL ? c->extra->hook : NULL;
+    if (wait != NULL && wait->generation != shard->security->generation) {
+        http_hook_abandon(shard, c);
+    }
+}
+
 /* Fills what is known already; true if that is all. */
 static bool
 look_into_memory(struct shard *shard, const struct connection *c, const struct asking *asking, struct keyed_hash *hashes, struct hook_answer *answers)
@@ -320,6 +330,7 @@ make_wait(struct shard *shard, struct connection *c, enum wait_kind kind, const 
         return NULL;
     }
     wait->kind = kind;
+    wait->generation = shard->security->generation;
     wait->count = asking->count;
     wait->connection = c;
     for (uint32_t i = 0; i < asking->count; i++) {
@@ -577,6 +588,7 @@ http_hook_ready(struct shard *shard, struct connection *c, const struct frame *f
     struct hook_answer answers[HOOK_QUESTIONS_MAX];
     struct principal *none = NULL;
     shard->hook.judged = false;
+    http_hook_forget_stale(shard, c);
     if (waits_for(c, WAIT_PACKET)) {
         uint32_t count = c->extra->hook->count;
         take_answers(shard, c, WAIT_PACKET, &none, answers);

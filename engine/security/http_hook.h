@@ -47,6 +47,9 @@ http_hook_denies(const struct shard *shard, uint32_t index)
     return shard->hook.judged && (index >= HOOK_QUESTIONS_MAX || shard->hook.denied[index]);
 }
 
+/* A packet is handled again: what was answered for another snapshot does not count (login.h G2). */
+void http_hook_forget_stale(struct shard *shard, struct connection *c);
+
 /* The connection ends. */
 void http_hook_abandon(struct shard *shard, struct connection *c);
 

@@ -12,6 +12,7 @@
 struct token_work {
     struct job job;
     struct connection *connection; /* NULL: gone */
+    uint32_t generation;           /* of the snapshot */
     struct jwt_policy policy;      /* its keys are held; its texts are the configuration's, which stays long enough (engine/config/attic.h) */
     uint64_t wall_ms;
     bool answered;
@@ -152,6 +153,7 @@ make_work(struct shard *shard, struct connection *c, const struct connect *conne
     *work = (struct token_work){
         .job = {.run = run, .done = done},
         .connection = c,
+        .generation = shard->security->generation,
         .policy = policy_of(shard, c),
         .wall_ms = io_wall_ms(shard->io),
         .size = size,
@@ -185,12 +187,14 @@ bool
 token_login(struct shard *shard, struct connection *c, const struct connect *connect, enum login_verdict *verdict, struct login_answer *answer)
 {
     struct token_work *work = c->extra != NULL ? c->extra->token : NULL;
-    if (work != NULL) {
+    bool same = work != NULL && work->generation == shard->security->generation; /* login.h G2 */
+    if (same) {
         bool concluded = conclude(shard, c, connect, work->job.ran ? work->verdict : JWT_NOT_A_TOKEN, &work->result, verdict, answer);
         c->extra->token = NULL;
         forget_work(work);
         return concluded;
     }
+    token_login_abandon(c);
     if (shard->security->listeners[c->listener].jwt_keys == NULL || !jwt_looks_like_one(connect->password)) {
         return false;
     }

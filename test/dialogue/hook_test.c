@@ -498,6 +498,45 @@ a_reload_while_the_server_thinks_is_survived(struct world *w)
     join(w, 5, "y", .will_topic = "w");
 }
 
+/* What is asked about the will is asked after the login was accepted: which may not be so any more. */
+static void
+a_user_that_a_reload_took_away_does_not_come_in_with_a_will(struct world *w)
+{
+    users_clear();
+    users_add("ann", PASSWORD_PBKDF2, "secret");
+    users_add("bob", PASSWORD_PBKDF2, "other");
+    users_reload(w, NULL);
+    THE_SERVER_SAYS(ALLOW);
+    bye(join(w, 5, "a", .user_name = "ann", .password = "secret"), 0); /* remembered: only the will waits */
+    bye(join(w, 5, "b", .user_name = "bob", .password = "other"), 0);
+    sim_hold_work(w->sim, true, MANY);
+    struct client *ann = knock(w, 5, "a", .user_name = "ann", .password = "secret", .will_topic = "w"),
+                  *bob = knock(w, 5, "b", .user_name = "bob", .password = "other", .will_topic = "w");
+    settle(ann);
+    users_clear();
+    users_add("bob", PASSWORD_PBKDF2, "other");
+    users_reload(w, NULL);
+    expect_quiet(ann);
+    sim_hold_work(w->sim, false, 0);
+    expect_connack(ann, REASON_BAD_USER_NAME_OR_PASSWORD);
+    expect_connack(bob, REASON_SUCCESS);
+}
+
+static void
+an_answer_about_a_login_is_for_one_configuration(struct world *w)
+{
+    THE_SERVER_SAYS(ALLOW);
+    sim_hold_work(w->sim, true, MANY);
+    struct client *c = knock(w, 5, "c", .user_name = "ann");
+    settle(c);
+    THE_SERVER_SAYS(DENY);
+    claim_text(bytes_from(users_reload(w, CLOSED "http_auth_url http://127.0.0.1:1/other\n")), "");
+    expect_quiet(c);
+    sim_hold_work(w->sim, false, 0);
+    expect_connack(c, REASON_NOT_AUTHORIZED);
+    claim_text(bytes_from(last_url), "http://127.0.0.1:1/other");
+}
+
 /* Enhanced authentication says who it is; the will is asked about all the same, while the proof is kept. */
 static void
 a_will_after_enhanced_authentication_is_asked_about_too(struct world *w)
@@ -558,6 +597,8 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(a_stop_while_the_server_thinks_is_clean, CLOSED AUTH ACL),
     TELL_WITH(questions_that_cannot_wait_are_refused, CLOSED AUTH ACL),
     TELL_WITH(a_reload_while_the_server_thinks_is_survived, CLOSED AUTH ACL),
+    TELL_WITH(a_user_that_a_reload_took_away_does_not_come_in_with_a_will, scram_users),
+    TELL_WITH(an_answer_about_a_login_is_for_one_configuration, CLOSED AUTH),
     TELL_WITH(a_will_after_enhanced_authentication_is_asked_about_too, scram_users),
 };
 
