@@ -94,6 +94,33 @@ http_split_field(struct bytes line, struct http_field *field)
     return true;
 }
 
+/* What comes after a quoted value and the spaces behind it. */
+static bool
+ends_value(struct bytes list, uint32_t at)
+{
+    while (at < list.size && (list.data[at] == ' ' || list.data[at] == '\t')) {
+        at++;
+    }
+    return at == list.size || list.data[at] == ',' || list.data[at] == ';';
+}
+
+bool
+http_quotes_are_sound(struct bytes list)
+{
+    bool quoted = false;
+    for (uint32_t i = 0; i < list.size; i++) {
+        if (quoted && list.data[i] == '\\') {
+            i++;
+        } else if (list.data[i] == '"') {
+            if (quoted ? !ends_value(list, i + 1) : i == 0 || list.data[i - 1] != '=') {
+                return false;
+            }
+            quoted = !quoted;
+        }
+    }
+    return !quoted;
+}
+
 /* Where the first `c` is, outside of quotes if there may be any; the size if there is none. */
 static uint32_t
 find(struct bytes text, char c, bool quotes)

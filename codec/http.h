@@ -25,6 +25,9 @@ bool http_split_field(struct bytes line, struct http_field *field);
 bool http_next_item(struct bytes *list, struct bytes *item);
 bool http_next_element(struct bytes *list, struct bytes *element);
 
+/* Whether every quote is closed, begins a value and ends it: else a list that others have appended to cannot be told from what was there (RFC 9110 5.6.4, 5.6.6). */
+bool http_quotes_are_sound(struct bytes list);
+
 /* Value of a parameter in `a=b;c="d"`, without quotes; escapes in quotes stay as they are. Empty: not there. */
 struct bytes http_parameter(struct bytes element, const char *name);
 

@@ -77,14 +77,19 @@ add_x_forwarded_for(struct upgrade_forwarded *list, struct bytes value)
     }
 }
 
-/* RFC 7239 4: each element is a list of name=value pairs; one without `for` hides whom it speaks of, and stays in the list as an empty address. */
-static void
+/*
+ * RFC 7239 4: each element is a list of name=value pairs; one without `for` hides whom it speaks of, and stays in the list as an empty address. False: quotes that are
+ * not sound, behind which a client could hide what the proxy has appended.
+ */
+static bool
 add_elements(struct upgrade_forwarded *list, struct bytes value)
 {
     struct bytes element;
-    while (http_next_element(&value, &element)) {
+    bool sound = http_quotes_are_sound(value);
+    while (sound && http_next_element(&value, &element)) {
         add_forwarded(list, http_parameter(element, "for"));
     }
+    return sound;
 }
 
 /* One field. False: the request is bad. */
@@ -119,7 +124,7 @@ read_field(struct upgrade *out, struct fields *seen, const struct http_field *fi
     } else if (http_same(name, "x-forwarded-for")) {
         add_x_forwarded_for(&out->x_forwarded_for, value);
     } else if (http_same(name, "forwarded")) {
-        add_elements(&out->forwarded, value);
+        return add_elements(&out->forwarded, value);
     } else if (http_same(name, "content-length")) {
         return http_is(value, "0");
     } else if (http_same(name, "transfer-encoding")) {

@@ -119,6 +119,23 @@ CLAIM(a_quote_does_not_swallow_the_next_address)
     assert_bytes(request.x_forwarded_for.at[1], "203.0.113.9");
 }
 
+/* Behind a quote that is open a client could hide what a proxy appends: nobody knows then who it is. */
+CLAIM(quotes_that_are_not_sound_are_refused)
+{
+    struct upgrade request;
+    assert_int_equal(read_text("GET / HTTP/1.1\r\nHost: b\r\nForwarded: for=\"a,\\\"b\" ;by=\"x\", for=1.2.3.4\r\n" USUAL "\r\n", &request), UPGRADE_DONE);
+    assert_int_equal(request.forwarded.count, 2);
+    assert_bytes(request.forwarded.at[1], "1.2.3.4");
+    static const char *const unsound[] = {"for=9.9.9.9;x=\", for=203.0.113.7", "for=9.9.9.9;x=\"\\\", for=203.0.113.7", "x=\"a\"b\", for=1.2.3.4",
+                                          "for=\"9.9.9.9\"x, for=1.2.3.4", "for=9.9.9.9\", for=1.2.3.4;x=\"", "\"a, for=1.2.3.4\""};
+    for (size_t i = 0; i < sizeof unsound / sizeof unsound[0]; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: b\r\nForwarded: %s\r\n" USUAL "\r\n", unsound[i]);
+        assert_int_equal(read_text(text, &request), UPGRADE_REFUSED);
+        assert_int_equal(request.refusal, 400);
+    }
+}
+
 CLAIM(of_many_proxies_the_last_are_remembered)
 {
     struct upgrade request;
@@ -242,6 +259,7 @@ main(void)
         cmocka_unit_test(mqtt_is_chosen_before_its_old_name_wherever_it_stands),
         cmocka_unit_test(origin_and_proxies_are_told),
         cmocka_unit_test(a_quote_does_not_swallow_the_next_address),
+        cmocka_unit_test(quotes_that_are_not_sound_are_refused),
         cmocka_unit_test(of_many_proxies_the_last_are_remembered),
         cmocka_unit_test(refusals_have_the_right_status),
         cmocka_unit_test(a_header_is_refused_at_its_limit_and_not_before),
