@@ -67,9 +67,9 @@ struct removal {
 /* What a shard knows of HTTP hooks (engine/security/http_hook.h). */
 struct http_hook {
     bool asks;                   /* topics: some listener has an address, or had one */
-    bool judged;                 /* the packet that is being handled was asked about, and `denied` is what came of it */
+    bool judged;                 /* the packet that is being handled was asked about, and `answers` is what came of it */
     bool keyed;
-    bool denied[HOOK_QUESTIONS_MAX];
+    uint8_t answers[HOOK_QUESTIONS_MAX]; /* enum hook_result */
     struct hook_cache cache;
     struct keyed_hash_key key;
 };

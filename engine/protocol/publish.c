@@ -157,11 +157,14 @@ publish_qos2(struct shard *shard, struct connection *c, const struct frame *fram
 static bool
 is_denied(struct shard *shard, struct session *session, const struct publish *publish)
 {
-    bool repeated = publish->qos == 2 && received_has(&session_get_extra(session)->received, publish->packet_id);
-    bool by_list = !repeated && shard->access_limited && !access_may_publish(shard, session, publish->topic);
-    bool by_hook = !repeated && shard->hook.asks && http_hook_denies(shard, 0);
-    stats_add(&shard->stats.drops[DROP_HOOK_DENIED], by_hook);
-    return by_list || by_hook;
+    if (publish->qos == 2 && received_has(&session_get_extra(session)->received, publish->packet_id)) {
+        return false;
+    }
+    if (shard->access_limited && !access_may_publish(shard, session, publish->topic)) {
+        stats_add(&shard->stats.drops[DROP_PUBLISH_DENIED], 1);
+        return true;
+    }
+    return shard->hook.asks && http_hook_refuses(shard, 0);
 }
 
 static void
@@ -192,8 +195,9 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
         input_refuse(shard, c, REASON_TOPIC_NAME_INVALID, "a topic name with too many levels");
         return;
     }
-    if (input_topic_is_ours(publish.topic) || ((shard->access_limited || shard->hook.asks) && is_denied(shard, c->session, &publish))) {
-        stats_add(&shard->stats.drops[DROP_PUBLISH_DENIED], 1);
+    bool ours = input_topic_is_ours(publish.topic);
+    stats_add(&shard->stats.drops[DROP_PUBLISH_DENIED], ours);
+    if (ours || ((shard->access_limited || shard->hook.asks) && is_denied(shard, c->session, &publish))) {
         log_denied(c->session, &publish);
         refuse_message(shard, c, &publish, REASON_NOT_AUTHORIZED);
         return;

@@ -179,8 +179,7 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
         stats_add(&shard->stats.drops[DROP_SUBSCRIBE_DENIED], 1);
         return REASON_NOT_AUTHORIZED;
     }
-    if (shard->hook.asks && http_hook_denies(shard, index)) {
-        stats_add(&shard->stats.drops[DROP_HOOK_DENIED], 1);
+    if (shard->hook.asks && http_hook_refuses(shard, index)) {
         return REASON_NOT_AUTHORIZED;
     }
     if (session_get_extra(work->session)->replay_count >= REPLAYS_PER_SESSION_MAX * shard->broker->shard_count) {

@@ -575,11 +575,20 @@ static void
 judge_topics(struct shard *shard, const struct hook_answer *answers, uint32_t count)
 {
     struct http_hook *hook = &shard->hook;
-    memset(hook->denied, true, sizeof hook->denied); /* more filters than are asked about */
+    memset(hook->answers, HOOK_DENY, sizeof hook->answers); /* more filters than are asked about */
     for (uint32_t i = 0; i < count; i++) {
-        hook->denied[i] = answers[i].result == HOOK_DENY || answers[i].result == HOOK_FAILED;
+        hook->answers[i] = answers[i].result;
     }
     hook->judged = true;
+}
+
+bool
+http_hook_refuses(struct shard *shard, uint32_t index)
+{
+    const struct http_hook *hook = &shard->hook;
+    enum hook_result result = !hook->judged ? HOOK_ALLOW : index < HOOK_QUESTIONS_MAX ? hook->answers[index] : HOOK_DENY;
+    stats_add(&shard->stats.drops[DROP_HOOK_DENIED], result == HOOK_DENY);
+    return result == HOOK_DENY || result == HOOK_FAILED;
 }
 
 bool

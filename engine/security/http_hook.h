@@ -40,12 +40,8 @@ bool http_hook_has_will(const struct connection *c);
 
 /* Before a packet of a connected client is handled, where shard->hook.asks: false, the connection waits, the packet is to be kept. */
 bool http_hook_ready(struct shard *shard, struct connection *c, const struct frame *frame);
-/* Whether the packet that is being handled was denied its topic: PUBLISH's, or the filter of that number. */
-static inline bool
-http_hook_denies(const struct shard *shard, uint32_t index)
-{
-    return shard->hook.judged && (index >= HOOK_QUESTIONS_MAX || shard->hook.denied[index]);
-}
+/* Whether the packet that is being handled may not use its topic: PUBLISH's, or the filter of that number. Counted, unless the lack of an answer was already. */
+bool http_hook_refuses(struct shard *shard, uint32_t index);
 
 /* A packet is handled again: what was answered for another snapshot does not count (login.h G2). */
 void http_hook_forget_stale(struct shard *shard, struct connection *c);
