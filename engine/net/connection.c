@@ -329,6 +329,7 @@ forget_handover(struct shard *shard, struct handover *h)
         free(h->extra);
     }
     unadmit(shard, h->listener);
+    explicit_bzero(h->bytes, h->size);
     free(h);
 }
 
@@ -365,6 +366,7 @@ connection_arrived(struct shard *shard, const struct io_event *event)
     c->address_counted = h->address_counted;
     timer_arm(&shard->wheel, &c->timer, h->deadline_ms);
     input_bytes(shard, c, bytes_of(h->bytes, h->size));
+    explicit_bzero(h->bytes, h->size); /* a CONNECT, with its password */
     free(h);
 }
 
@@ -805,6 +807,9 @@ stop_input(struct shard *shard, struct connection *c)
     http_hook_abandon(shard, c);
     if (c->paced) {
         unpace(shard, c);
+    }
+    if (c->session == NULL && c->partial_used > 0) {
+        explicit_bzero(c->partial, c->partial_used); /* it may be a CONNECT, with its password */
     }
     free(c->partial);
     c->partial = NULL;
