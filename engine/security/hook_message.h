@@ -7,7 +7,7 @@
  *   for a topic   `action` "publish" or "subscribe", `topic`
  *
  * Answers
- *   200 with {"result": "allow" | "deny" | "ignore"}; at CONNECT also "is_superuser": true (no topic is asked about any more) and "expire_at": seconds since 1970 (the
+ *   200 with {"result": "allow" | "deny" | "ignore"}; at CONNECT also "is_superuser": true (no topic is asked about any more, and no access list counts) and "expire_at": seconds since 1970 (the
  *       client is disconnected then). `ignore`: the hook has no opinion, and others decide.
  *   204   allow
  *   4xx   deny

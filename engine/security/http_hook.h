@@ -7,7 +7,7 @@
  *      PUBLISH, SUBSCRIBE ──► http_hook_ready              └──► a job per question; the connection waits, its packet is handled again when all are answered
  *
  * A delivery is not asked about: the answer at SUBSCRIBE covers it. Access must be allowed by the hook and by an access list, where there are both; `ignore` leaves it
- * to the list. What gets no answer in time is refused and counted (a login may be left to others: http_auth_failure), and nothing of it is remembered.
+ * to the list. Neither counts for whom it let in as superuser. What gets no answer in time is refused and counted (a login may be left to others: http_auth_failure), and nothing of it is remembered.
  *
  * Invariants
  *   Q1  a connection has at most one set of questions, and waits (connection_wait) exactly while some of them is under way.

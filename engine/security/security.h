@@ -23,7 +23,7 @@ struct password_file;
 struct tls_context;
 struct tls_tickets;
 
-/* What counts for one listener. Texts are the configuration's, which lives as long as the broker. */
+/* What counts for one listener. Texts are the configuration's, which stays until nobody can use this any more (engine/config/attic.h). */
 struct security_listener {
     struct tls_context *tls;         /* NULL: no TLS */
     struct password_file *passwords; /* NULL: none. Listeners that name the same file share it */
