@@ -803,7 +803,7 @@ stop_input(struct shard *shard, struct connection *c)
     }
     login_forget(shard, c);
     exchange_forget(shard, c);
-    token_login_abandon(c);
+    token_login_abandon(shard, c);
     http_hook_abandon(shard, c);
     if (c->paced) {
         unpace(shard, c);

@@ -28,7 +28,8 @@ struct hook_request {
     struct hook_wait *wait;
     struct http_target target;
     uint64_t deadline_ms;        /* of monotonic_ms(): the wait for a worker counts too */
-    struct bytes message;        /* what is sent; none once it was */
+    struct bytes topic;          /* within the set's texts; a `data` of NULL: nothing to ask */
+    struct bytes message;        /* what is sent: there from when it is handed over until it is answered, and charged */
     struct keyed_hash hash;
     bool answered;
     bool from_memory;
@@ -44,6 +45,10 @@ struct hook_wait {
     enum wait_kind kind;
     uint32_t generation;           /* of the snapshot */
     uint32_t count, next, under_way;
+    size_t bytes;                  /* of this, charged */
+    struct hook_question common;   /* its texts are `peer` and in `texts` */
+    char peer[INET6_ADDRSTRLEN];
+    uint8_t *texts;                /* behind the requests */
     struct hook_request requests[];
 };
 
@@ -172,12 +177,30 @@ user_of(const struct principal *principal)
 /* ------------------------------------------------------------------------------------------------------------------ requests */
 
 static void
+make_message(struct shard *shard, struct hook_request *request)
+{
+    struct hook_question question = request->wait->common;
+    question.topic = request->topic;
+    request->message = hook_message_ask(&question);
+    budget_charge(shard->account, request->message.size);
+}
+
+static void
+forget_message(struct shard *shard, struct hook_request *request)
+{
+    budget_refund(shard->account, request->message.size);
+    hook_message_forget(&request->message);
+}
+
+static void
 forget_wait(struct shard *shard, struct hook_wait *wait)
 {
     for (uint32_t i = 0; i < wait->count; i++) {
-        hook_message_forget(&wait->requests[i].message);
+        forget_message(shard, &wait->requests[i]);
     }
     principal_free(shard->account, &wait->principal);
+    budget_refund(shard->account, wait->bytes);
+    explicit_bzero(wait, wait->bytes); /* a password may be in it */
     free(wait);
 }
 
@@ -226,7 +249,7 @@ static void
 conclude(struct shard *shard, struct hook_request *request)
 {
     request->answered = true;
-    hook_message_forget(&request->message);
+    forget_message(shard, request);
     if (request->answer.result != HOOK_FAILED) {
         remember(shard, request->hash, &request->answer);
     } else if (request->wait->connection != NULL) {
@@ -247,6 +270,7 @@ start_requests(struct shard *shard, struct hook_wait *wait)
             continue;
         }
         request->job = (struct job){.run = run, .done = done};
+        make_message(shard, request);
         request->deadline_ms = monotonic_ms() + request->target.timeout_ms;
         if (request->message.data != NULL && job_start(shard, IO_WORK_REQUEST, &request->job)) {
             wait->under_way++;
@@ -320,27 +344,71 @@ look_into_memory(struct shard *shard, const struct connection *c, const struct a
     return all;
 }
 
+/* Bytes of all that the questions are about. */
+static size_t
+texts_size(const struct asking *asking)
+{
+    const struct hook_question *q = &asking->common;
+    size_t size = (size_t)q->client_id.size + q->user_name.size + q->password.size + q->certificate.size;
+    for (uint32_t i = 0; i < asking->count; i++) {
+        size += asking->topics[i].size;
+    }
+    return size;
+}
+
+/* An empty text stays one, and no text none. */
+static struct bytes
+keep(uint8_t **at, struct bytes text)
+{
+    struct bytes kept = bytes_of(text.data != NULL ? *at : NULL, text.size);
+    if (text.size > 0) {
+        memcpy(*at, text.data, text.size);
+        *at += text.size;
+    }
+    return kept;
+}
+
+/* The packet that they are from may move before the last question is written. */
+static void
+keep_questions(struct hook_wait *wait, const struct asking *asking)
+{
+    const struct hook_question *q = &asking->common;
+    uint8_t *at = wait->texts;
+    wait->common = *q;
+    memcpy(wait->peer, q->peer, strlen(q->peer) + 1); /* as inet_ntop() wrote it */
+    wait->common.peer = wait->peer;
+    wait->common.client_id = keep(&at, q->client_id);
+    wait->common.user_name = keep(&at, q->user_name);
+    wait->common.password = keep(&at, q->password);
+    wait->common.certificate = keep(&at, q->certificate);
+    for (uint32_t i = 0; i < asking->count; i++) {
+        wait->requests[i].topic = keep(&at, asking->topics[i]);
+    }
+}
+
 static struct hook_wait *
 make_wait(struct shard *shard, struct connection *c, enum wait_kind kind, const struct asking *asking, const struct keyed_hash *hashes,
           const struct hook_answer *answers)
 {
     struct connection_extra *extra = connection_need_extra(shard->account, c);
-    struct hook_wait *wait = extra != NULL ? calloc(1, sizeof *wait + asking->count * sizeof wait->requests[0]) : NULL;
+    size_t head = sizeof(struct hook_wait) + asking->count * sizeof(struct hook_request), bytes = head + texts_size(asking);
+    struct hook_wait *wait = extra != NULL ? calloc(1, bytes) : NULL;
     if (wait == NULL) {
         return NULL;
     }
+    wait->bytes = bytes;
+    wait->texts = (uint8_t *)wait + head;
+    budget_charge(shard->account, bytes);
     wait->kind = kind;
     wait->generation = shard->security->generation;
     wait->count = asking->count;
     wait->connection = c;
     for (uint32_t i = 0; i < asking->count; i++) {
         struct hook_request *request = &wait->requests[i];
-        struct hook_question question = asking->common;
-        question.topic = asking->topics[i];
         *request = (struct hook_request){.wait = wait, .target = *asking->target, .hash = hashes[i], .answer = answers[i]};
         request->answered = answers[i].result != HOOK_FAILED;
-        request->message = request->answered ? bytes_of(NULL, 0) : hook_message_ask(&question);
     }
+    keep_questions(wait, asking);
     return wait;
 }
 

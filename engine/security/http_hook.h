@@ -13,6 +13,7 @@
  *   Q1  a connection has at most one set of questions, and waits (connection_wait) exactly while some of them is under way.
  *   Q2  a set outlives its connection until its last job is done.
  *   Q3  http_timeout_ms counts from when a request is handed to the workers: what could not begin until then, or whose connection is gone, is not sent.
+ *   Q4  a set and its messages are charged to the shard's account; a message is there only while its request is under way.
  *
  * Threads  the shard's; jobs see what their request owns and texts of the configuration, which stay.
  */

@@ -24,8 +24,9 @@ struct token_work {
 };
 
 static void
-forget_work(struct token_work *work)
+forget_work(struct shard *shard, struct token_work *work)
 {
+    budget_refund(shard->account, sizeof *work + work->size);
     struct jwt_keys *keys = (struct jwt_keys *)(uintptr_t)work->policy.keys;
     jwt_keys_free(&keys);
     OPENSSL_cleanse(work->text, work->size);
@@ -44,7 +45,7 @@ done(struct shard *shard, struct job *job)
 {
     struct token_work *work = (struct token_work *)(void *)job;
     if (work->connection == NULL) {
-        forget_work(work);
+        forget_work(shard, work);
         return;
     }
     work->answered = true;
@@ -52,7 +53,7 @@ done(struct shard *shard, struct job *job)
 }
 
 void
-token_login_abandon(struct connection *c)
+token_login_abandon(struct shard *shard, struct connection *c)
 {
     struct token_work *work = c->extra != NULL ? c->extra->token : NULL;
     if (work == NULL) {
@@ -61,7 +62,7 @@ token_login_abandon(struct connection *c)
     c->extra->token = NULL;
     work->connection = NULL;
     if (work->answered) {
-        forget_work(work);
+        forget_work(shard, work);
     }
 }
 
@@ -163,6 +164,7 @@ make_work(struct shard *shard, struct connection *c, const struct connect *conne
     work->token = keep(&at, connect->password);
     work->user_name = keep(&at, connect->user_name);
     jwt_keys_hold((struct jwt_keys *)(uintptr_t)work->policy.keys);
+    budget_charge(shard->account, sizeof *work + size);
     return work;
 }
 
@@ -177,7 +179,7 @@ start_work(struct shard *shard, struct connection *c, const struct connect *conn
         return LOGIN_PENDING;
     }
     if (work != NULL) {
-        forget_work(work);
+        forget_work(shard, work);
     }
     *answer = (struct login_answer){.reason = REASON_SERVER_BUSY, .explain = "too many tokens wait to be verified"};
     return LOGIN_REFUSED;
@@ -191,10 +193,10 @@ token_login(struct shard *shard, struct connection *c, const struct connect *con
     if (same) {
         bool concluded = conclude(shard, c, connect, work->job.ran ? work->verdict : JWT_NOT_A_TOKEN, &work->result, verdict, answer);
         c->extra->token = NULL;
-        forget_work(work);
+        forget_work(shard, work);
         return concluded;
     }
-    token_login_abandon(c);
+    token_login_abandon(shard, c);
     if (shard->security->listeners[c->listener].jwt_keys == NULL || !jwt_looks_like_one(connect->password)) {
         return false;
     }

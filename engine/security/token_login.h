@@ -18,6 +18,6 @@
 bool token_login(struct shard *shard, struct connection *c, const struct connect *connect, enum login_verdict *verdict, struct login_answer *answer);
 
 /* The connection ends. */
-void token_login_abandon(struct connection *c);
+void token_login_abandon(struct shard *shard, struct connection *c);
 
 #endif

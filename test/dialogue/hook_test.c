@@ -330,6 +330,42 @@ more_filters_than_are_asked_about_are_denied(struct world *w)
     claim_equal(drops(w, DROP_HOOK_DENIED), 44);
 }
 
+static uint64_t
+memory_held(struct world *w)
+{
+    uint64_t held = 0;
+    for (unsigned i = 0; i < w->broker->shard_count; i++) {
+        held += (uint64_t)w->broker->budget.accounts[i].bytes;
+    }
+    return held;
+}
+
+/* What is asked counts as memory while it is asked, and of a SUBSCRIBE with many filters only so many questions are written at a time. */
+static void
+questions_that_wait_are_in_the_memory_limit(struct world *w)
+{
+    THE_SERVER_SAYS(DENY);
+    struct client *c = join(w, 5, "c");
+    uint64_t before = memory_held(w);
+    uint8_t entries[64 * 128];
+    uint32_t size = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        char filter[128];
+        snprintf(filter, sizeof filter, "%0110u/%u", 0, i);
+        size += encode_subscribe_entry(entries + size, (uint32_t)sizeof entries - size, bytes_from(filter), (struct subscription_options){.qos = 1});
+    }
+    sim_hold_work(w->sim, true, MANY);
+    client_send(c, &(struct packet){.type = PACKET_SUBSCRIBE, .subscribe = {.packet_id = 7, .count = 64, .entries = bytes_of(entries, size)}});
+    expect_quiet(c);
+    uint64_t held = memory_held(w) - before;
+    claim(held >= 2 * size); /* the packet, and the questions' own texts */
+    sim_hold_work(w->sim, false, 0);
+    expect(c, PACKET_SUBACK);
+    vanish(c);
+    world_settle(w);
+    claim(memory_held(w) <= before);
+}
+
 static void
 a_will_that_the_server_denies_keeps_its_client_out(struct world *w)
 {
@@ -587,6 +623,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(messages_keep_their_order_while_the_server_thinks, ACL),
     TELL_WITH(every_filter_of_a_subscribe_gets_its_own_answer, ACL),
     TELL_WITH(more_filters_than_are_asked_about_are_denied, ACL),
+    TELL_WITH(questions_that_wait_are_in_the_memory_limit, ACL "http_cache_seconds 0\nhttp_cache_deny_seconds 0\nhttp_cache_entries 0\n"),
     TELL_WITH(a_will_that_the_server_denies_keeps_its_client_out, CLOSED AUTH ACL),
     TELL_WITH(who_may_everything_is_not_asked_about, CLOSED AUTH ACL),
     TELL_WITH(no_opinion_about_a_topic_leaves_it_to_others, ACL),
