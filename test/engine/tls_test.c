@@ -650,6 +650,38 @@ any_changed_byte_of_a_record_ends_the_connection(void **state)
     }
 }
 
+/* What the server makes of a record of the right key that says this inside. */
+static enum tls_state
+state_after_record(const void *inner, uint8_t size, uint32_t *got)
+{
+    struct tls_client_options options = {.version = 13};
+    struct tls_pair pair = connect_to(SERVER "ciphers_tls1.3 TLS_AES_128_GCM_SHA256\n", &options, true);
+    uint8_t record[300], out[64];
+    tls_client_forge(pair.client, inner, size, record);
+    struct bytes in = bytes_of(record, size + 21u);
+    struct tls_sink sink = tls_pair_sink(&pair);
+    *got = tls_read(pair.server, &in, out, sizeof out, &sink);
+    enum tls_state state = tls_state(pair.server);
+    assert_int_equal(tls_failure(pair.server), state == TLS_FAILED ? TLS_FAILURE_RECORD : TLS_FAILURE_NONE);
+    tls_pair_close(&pair);
+    return state;
+}
+
+static void
+a_record_without_a_content_type_ends_the_connection(void **state)
+{
+    (void)state;
+    uint32_t got;
+    assert_int_equal(state_after_record("x\x17", 2, &got), TLS_OPEN);
+    assert_int_equal(got, 1);
+    assert_int_equal(state_after_record("\x17", 1, &got), TLS_OPEN);
+    assert_int_equal(got, 0);
+    assert_int_equal(state_after_record("", 0, &got), TLS_FAILED);
+    assert_int_equal(got, 0);
+    assert_int_equal(state_after_record("\0\0\0", 3, &got), TLS_FAILED);
+    assert_int_equal(got, 0);
+}
+
 /* ------------------------------------------------------------------------------------------------------------- bad input */
 
 static void
@@ -853,6 +885,7 @@ main(void)
         cmocka_unit_test(nobody_renegotiates),
         cmocka_unit_test(close_notify_ends_it_in_both_directions),
         cmocka_unit_test(any_changed_byte_of_a_record_ends_the_connection),
+        cmocka_unit_test(a_record_without_a_content_type_ends_the_connection),
         cmocka_unit_test(mqtt_without_tls_and_garbage_are_known_by_their_first_bytes),
         cmocka_unit_test(half_a_hello_costs_next_to_nothing),
         cmocka_unit_test(any_changed_byte_of_a_hello_is_answered_or_waited_for),

@@ -1,6 +1,8 @@
 #include "test/support/tls_client.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
 #include <openssl/ssl.h>
 
 #include <stdio.h>
@@ -21,6 +23,7 @@ struct tls_client {
     BIO *in, *out;
     struct tls_client_options options;
     SSL_SESSION *session;
+    uint8_t secret[32]; /* CLIENT_TRAFFIC_SECRET_0 of a suite with SHA-256 */
     int alert;
     bool failed;
 };
@@ -46,6 +49,22 @@ note_alert(const SSL *ssl, int where, int value)
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value & 0xff) != SSL_AD_CLOSE_NOTIFY) {
         client_of(ssl)->alert = value & 0xff;
     }
+}
+
+static void
+note_secret(const SSL *ssl, const char *line)
+{
+    static const char label[] = "CLIENT_TRAFFIC_SECRET_0 ";
+    if (strncmp(line, label, sizeof label - 1) != 0) {
+        return;
+    }
+    long size;
+    unsigned char *secret = OPENSSL_hexstr2buf(strrchr(line, ' ') + 1, &size);
+    NEED(secret != NULL);
+    if (size == (long)sizeof client_of(ssl)->secret) {
+        memcpy(client_of(ssl)->secret, secret, sizeof client_of(ssl)->secret);
+    }
+    OPENSSL_free(secret);
 }
 
 static unsigned
@@ -87,6 +106,7 @@ set_up_context(SSL_CTX *context, const struct tls_client_options *options)
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, keep_session);
     SSL_CTX_set_info_callback(context, note_alert);
+    SSL_CTX_set_keylog_callback(context, note_secret);
 }
 
 static void
@@ -214,6 +234,42 @@ tls_client_update_keys(struct tls_client *client)
 {
     NEED(SSL_key_update(client->ssl, SSL_KEY_UPDATE_REQUESTED));
     judge(client, SSL_do_handshake(client->ssl));
+}
+
+/* RFC 8446 7.1, with an empty context. */
+static void
+expand_label(const struct tls_client *client, const char *name, uint8_t *out, size_t size)
+{
+    uint8_t info[64];
+    int used = snprintf((char *)info, sizeof info, "%c%c%ctls13 %s%c", 0, (int)size, (int)strlen(name) + 6, name, 0);
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_MODE, (char *)(uintptr_t)"EXPAND_ONLY", 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)"SHA256", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)client->secret, sizeof client->secret),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, (size_t)used),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_KDF *kind = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *kdf = EVP_KDF_CTX_new(kind);
+    NEED(kdf != NULL && EVP_KDF_derive(kdf, out, size, parameters) > 0);
+    EVP_KDF_CTX_free(kdf);
+    EVP_KDF_free(kind);
+}
+
+void
+tls_client_forge(struct tls_client *client, const void *inner, uint8_t size, uint8_t *record)
+{
+    uint8_t key[16], nonce[12];
+    int out;
+    NEED(strcmp(SSL_get_cipher_name(client->ssl), "TLS_AES_128_GCM_SHA256") == 0);
+    expand_label(client, "key", key, sizeof key);
+    expand_label(client, "iv", nonce, sizeof nonce); /* of record 0 */
+    memcpy(record, (uint8_t[]){0x17, 3, 3, 0, (uint8_t)(size + 16)}, 5);
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    NEED(cipher != NULL && EVP_EncryptInit_ex(cipher, EVP_aes_128_gcm(), NULL, key, nonce) && EVP_EncryptUpdate(cipher, NULL, &out, record, 5));
+    NEED(size == 0 || EVP_EncryptUpdate(cipher, record + 5, &out, inner, size));
+    NEED(EVP_EncryptFinal_ex(cipher, record + 5 + size, &out) && EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, 16, record + 5 + size));
+    EVP_CIPHER_CTX_free(cipher);
 }
 
 bool

@@ -48,6 +48,8 @@ bool tls_client_ended(const struct tls_client *client);
 void tls_client_end(struct tls_client *client);
 /* TLS 1.3: asks for new keys of both directions. */
 void tls_client_update_keys(struct tls_client *client);
+/* TLS 1.3 with AES-128-GCM, in place of the first record after the handshake: one that says `inner`; writes size + 21 bytes. The client cannot go on after it. */
+void tls_client_forge(struct tls_client *client, const void *inner, uint8_t size, uint8_t *record);
 /* TLS 1.2: asks for another handshake. False: not allowed even to try. */
 bool tls_client_renegotiate(struct tls_client *client);
 
