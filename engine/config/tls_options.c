@@ -130,6 +130,9 @@ check_listener_tls(struct parser *parser, unsigned number)
         wrong = "'require_certificate' needs 'cafile' or 'capath': who may sign the clients' certificates";
     } else if (listener->crlfile != NULL && !listener->require_certificate) {
         wrong = "'crlfile' does nothing without 'require_certificate true'";
+    } else if (listener->crlfile != NULL && listener->disable_client_cert_date_checks) {
+        /* The library looks for revocations last, and not at all once something else was wrong. */
+        wrong = "'crlfile' does not go with 'disable_client_cert_date_checks true': an expired certificate that is revoked would be let in";
     }
     return wrong == NULL || parser_refuse(parser, "%s:%u: %s", listener->file, listener->line, wrong);
 }

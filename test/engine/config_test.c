@@ -626,7 +626,7 @@ options_of_tls_belong_to_their_listener(void **state)
     (void)state;
     struct config *config = accept("allow_anonymous true\npsk_file /k/psk\n"
                                    "listener 8883\ncertfile /k/a.pem\nkeyfile /k/a.key\nkeyfile /k/b.key\ncertfile /k/b.pem\ncafile /k/ca\ncapath /k/cas\n"
-                                   "crlfile /k/crl\nrequire_certificate true\ndisable_client_cert_date_checks true\nuse_subject_as_username true\n"
+                                   "crlfile /k/crl\nrequire_certificate true\nuse_subject_as_username true\n"
                                    "tls_version tlsv1.3\nciphers A\nciphers_tls1.3 B\ndhparamfile /k/dh\ntls_keyform pem\n"
                                    "listener 8884\npsk_hint hint\nuse_identity_as_username true\n"
                                    "listener 1883\n");
@@ -639,7 +639,7 @@ options_of_tls_belong_to_their_listener(void **state)
     assert_string_equal(a->cafile, "/k/ca");
     assert_string_equal(a->capath, "/k/cas");
     assert_string_equal(a->crlfile, "/k/crl");
-    assert_true(a->require_certificate && a->disable_client_cert_date_checks && a->use_subject_as_username && !a->use_identity_as_username);
+    assert_true(a->require_certificate && a->use_subject_as_username && !a->use_identity_as_username);
     assert_int_equal(a->tls_version_min, 13);
     assert_string_equal(a->ciphers, "A");
     assert_string_equal(a->ciphers_tls13, "B");
@@ -666,6 +666,8 @@ options_of_tls_that_do_not_fit_together_are_refused(void **state)
         {"ciphers_tls1.3 a\n", "option 'ciphers_tls1.3' does nothing without TLS"},
         {"certfile a\nkeyfile a\nrequire_certificate true\n", "needs 'cafile' or 'capath'"},
         {"certfile a\nkeyfile a\ncafile a\ncrlfile a\n", "'crlfile' does nothing without 'require_certificate true'"},
+        {"certfile a\nkeyfile a\ncafile a\ncrlfile a\nrequire_certificate true\ndisable_client_cert_date_checks true\n",
+         "'crlfile' does not go with 'disable_client_cert_date_checks true'"},
         {"psk_hint a\n", "'psk_hint' needs a 'psk_file'"},
         {"psk_file a\npsk_hint a\nrequire_certificate true\ncafile a\n", "needs a certificate of the listener's own"},
         {"tls_version tlsv1.1\n", "test.conf:3: option 'tls_version': TLS before 1.2 is not spoken"},
