@@ -79,7 +79,7 @@ certificate_subject(const struct certificate *certificate)
     char *text = NULL;
     if (X509_NAME_print_ex(bio, X509_get_subject_name(x509_of(certificate)), 0, XN_FLAG_RFC2253) >= 0) {
         long size = BIO_get_mem_data(bio, &text);
-        copy = size > 0 ? strndup(text, (size_t)size) : NULL;
+        copy = size > 0 ? strndup(text, (size_t)size) : strdup("");
     }
     BIO_free(bio);
     return copy;

@@ -50,7 +50,7 @@ struct tls;
 /* Who the peer is. Strings end with a NUL and hold none before. */
 struct tls_identity {
     const char *common_name;  /* of its certificate; NULL: none */
-    const char *subject;      /* of its certificate, in RFC 2253's form as Mosquitto writes it; NULL: no certificate */
+    const char *subject;      /* of its certificate, in RFC 2253's form as Mosquitto writes it, "" if only other fields name it; NULL: no certificate */
     const char *psk_identity; /* NULL: no pre-shared key */
 };
 

@@ -37,6 +37,7 @@ make_pki(void **state)
     pki_issue(pki, &(struct pki_wish){.file = "early", .common_name = "device-3", .days_from = 2, .days_to = 10});
     pki_issue(pki, &(struct pki_wish){.file = "server_only", .common_name = "device-4", .usage = "serverAuth"});
     pki_issue(pki, &(struct pki_wish){.file = "nameless", .organization = "Nobody"});
+    pki_issue(pki, &(struct pki_wish){.file = "alternative", .host = "device-6.example"});
     pki_issue(pki, &(struct pki_wish){.file = "revoked", .common_name = "device-5"});
     pki_revoke(pki, "revoked");
     struct pki *foreign = pki_open();
@@ -280,6 +281,19 @@ a_certificate_without_a_common_name_has_a_subject_only(void **state)
     assert_true(tls_get_identity(pair.server, &identity));
     assert_null(identity.common_name);
     assert_string_equal(identity.subject, "O=Nobody");
+    tls_pair_close(&pair);
+}
+
+static void
+a_certificate_may_have_an_empty_subject(void **state)
+{
+    (void)state;
+    struct tls_client_options options = {.certfile = file("alternative.pem"), .keyfile = file("alternative.key")};
+    struct tls_pair pair = connect_to(CLIENTS, &options, true);
+    struct tls_identity identity;
+    assert_true(tls_get_identity(pair.server, &identity));
+    assert_null(identity.common_name);
+    assert_string_equal(identity.subject, "");
     tls_pair_close(&pair);
 }
 
@@ -866,6 +880,7 @@ main(void)
         cmocka_unit_test(alpn_agrees_on_mqtt_and_refuses_other_protocols),
         cmocka_unit_test(a_client_certificate_says_who_it_is),
         cmocka_unit_test(a_certificate_without_a_common_name_has_a_subject_only),
+        cmocka_unit_test(a_certificate_may_have_an_empty_subject),
         cmocka_unit_test(without_require_certificate_nobody_is_asked_and_nobody_is_known),
         cmocka_unit_test(bad_client_certificates_are_refused_and_counted_as_such),
         cmocka_unit_test(a_certificate_that_is_not_revoked_passes_the_list),
