@@ -123,7 +123,9 @@ add_authorities(struct reading *r, WOLFSSL_CTX *library, const char *option, con
     if (!read_option_file(r, &file, option, path)) {
         return false;
     }
-    int result = wolfSSL_CTX_load_verify_buffer_ex(library, file.data, (long)file.size, WOLFSSL_FILETYPE_PEM, 0, WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY);
+    /* An authority's dates are looked at here, once, and at no client any more. */
+    uint32_t flags = r->context->ignores_dates ? WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY : WOLFSSL_LOAD_FLAG_NONE;
+    int result = wolfSSL_CTX_load_verify_buffer_ex(library, file.data, (long)file.size, WOLFSSL_FILETYPE_PEM, 0, flags);
     tls_file_forget(&file);
     return result == WOLFSSL_SUCCESS || refuse(r, "%s %s: %s", option, path, reason_of(result));
 }

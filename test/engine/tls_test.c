@@ -38,6 +38,7 @@ make_pki(void **state)
     pki_issue(pki, &(struct pki_wish){.file = "server_only", .common_name = "device-4", .usage = "serverAuth"});
     pki_issue(pki, &(struct pki_wish){.file = "nameless", .organization = "Nobody"});
     pki_issue(pki, &(struct pki_wish){.file = "alternative", .host = "device-6.example"});
+    pki_issue(pki, &(struct pki_wish){.file = "old_authority", .common_name = "Authority", .authority = true, .days_from = -10, .days_to = -2});
     pki_issue(pki, &(struct pki_wish){.file = "revoked", .common_name = "device-5"});
     pki_revoke(pki, "revoked");
     struct pki *foreign = pki_open();
@@ -841,6 +842,7 @@ files_that_cannot_be_used_are_refused_by_name(void **state)
         {"certfile %server.pem\nkeyfile %locked.key\n", "has a password"},
         {SERVER "require_certificate true\ncafile %text\n", "cafile "},
         {SERVER "require_certificate true\ncafile %none\n", "none cannot be read"},
+        {SERVER "require_certificate true\ncafile %old_authority.pem\n", "current date after"},
         {SERVER "require_certificate true\ncapath %none\n", "capath "},
         {CLIENTS "crlfile %text\n", "crlfile "},
         {CLIENTS "crlfile %server.pem\n", "no list of revoked certificates"},

@@ -132,7 +132,7 @@ pki_issue(struct pki *pki, const struct pki_wish *wish)
     add_name(certificate, "O", wish->organization);
     add_name(certificate, "CN", wish->common_name);
     NEED(X509_set_issuer_name(certificate, X509_get_subject_name(pki->certificate)));
-    add_extension(pki, certificate, NID_basic_constraints, "critical,CA:FALSE");
+    add_extension(pki, certificate, NID_basic_constraints, wish->authority ? "critical,CA:TRUE" : "critical,CA:FALSE");
     if (wish->host != NULL) {
         char value[300];
         snprintf(value, sizeof value, "DNS:%s", wish->host);

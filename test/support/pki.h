@@ -22,6 +22,7 @@ struct pki_wish {
     const char *host;         /* subjectAltName; NULL: none */
     const char *usage;        /* extendedKeyUsage, as "clientAuth"; NULL: none */
     bool rsa;                 /* else P-256 */
+    bool authority;
     int days_from, days_to;   /* from today; both 0: from yesterday to a year on */
 };
 
