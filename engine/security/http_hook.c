@@ -12,7 +12,6 @@
 #include <arpa/inet.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* Requests of one packet that are under way at a time. */
 #define PARALLEL_MAX 8u
@@ -27,7 +26,8 @@ struct hook_request {
     struct job job;
     struct hook_wait *wait;
     struct http_target target;
-    uint64_t deadline_ms;        /* of monotonic_ms(): the wait for a worker counts too */
+    const struct io *io;         /* its clock, which any thread may read */
+    uint64_t deadline_ms;        /* the wait for a worker counts too */
     struct bytes topic;          /* within the set's texts; a `data` of NULL: nothing to ask */
     struct bytes message;        /* what is sent: there from when it is handed over until it is answered, and charged */
     struct keyed_hash hash;
@@ -204,22 +204,13 @@ forget_wait(struct shard *shard, struct hook_wait *wait)
     free(wait);
 }
 
-/* For shards and workers alike. */
-static uint64_t
-monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* On a worker thread. */
 static void
 run(struct job *job)
 {
     struct hook_request *request = (struct hook_request *)(void *)job;
     struct http_answer answer;
-    uint64_t now_ms = monotonic_ms();
+    uint64_t now_ms = io_clock_ns(request->io) / 1000000;
     if (now_ms >= request->deadline_ms || atomic_load_explicit(&request->wait->given_up, memory_order_relaxed)) {
         request->problem = HTTP_TIMED_OUT;
         return;
@@ -271,7 +262,8 @@ start_requests(struct shard *shard, struct hook_wait *wait)
         }
         request->job = (struct job){.run = run, .done = done};
         make_message(shard, request);
-        request->deadline_ms = monotonic_ms() + request->target.timeout_ms;
+        request->io = shard->io;
+        request->deadline_ms = io_clock_ns(shard->io) / 1000000 + request->target.timeout_ms;
         if (request->message.data != NULL && job_start(shard, IO_WORK_REQUEST, &request->job)) {
             wait->under_way++;
         } else {

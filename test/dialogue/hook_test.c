@@ -6,8 +6,6 @@
 #include "engine/security/http_hook.h"
 #include "engine/session/session.h"
 
-#include <unistd.h>
-
 #define MANY 1000u
 #define AUTH "http_auth_url http://127.0.0.1:1/auth\n"
 #define ACL "http_acl_url http://127.0.0.1:1/acl\n"
@@ -472,7 +470,7 @@ a_request_that_waits_too_long_for_a_worker_is_not_sent(struct world *w)
     sim_hold_work(w->sim, true, MANY);
     struct client *c = knock(w, 5, "c", .user_name = "ann");
     settle(c);
-    usleep(150000); /* of the real clock, by which workers go */
+    world_advance(w, 101);
     sim_hold_work(w->sim, false, 0);
     expect_connack(c, REASON_SERVER_UNAVAILABLE);
     claim_equal(asked, 0);
