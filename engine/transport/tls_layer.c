@@ -6,6 +6,7 @@
 #include "engine/transport/transport.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ struct tls_layer {
     struct job job;
     struct connection *connection; /* of the step that runs; NULL: it has ended */
     bool running;                  /* J1 */
+    _Atomic bool given_up;         /* nobody waits for the step any more */
     struct wire late;              /* arrived while a step runs */
     uint64_t charged;
 };
@@ -50,6 +52,9 @@ tls_layer_close(struct tls_layer **lp)
     }
     if (layer->running) {
         layer->connection = NULL; /* J2 */
+        atomic_store_explicit(&layer->given_up, true, memory_order_relaxed); /* a hint: the step may have begun */
+        free(layer->late.bytes);
+        layer->late = (struct wire){0};
     } else {
         free_layer(layer);
     }
@@ -185,7 +190,9 @@ static void
 run_step(struct job *job)
 {
     struct tls_layer *layer = (struct tls_layer *)(void *)((char *)job - offsetof(struct tls_layer, job));
-    tls_handshake(layer->tls);
+    if (!atomic_load_explicit(&layer->given_up, memory_order_relaxed)) {
+        tls_handshake(layer->tls);
+    }
 }
 
 static void
