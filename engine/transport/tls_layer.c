@@ -233,6 +233,9 @@ keep_late(struct shard *shard, struct connection *c, struct bytes data)
             connection_drop(shard, c, false);
             return;
         }
+        /* All that the layer holds is looked at when the step is done: account(). */
+        transport_charge(shard, c, needed - layer->late.room);
+        layer->charged += needed - layer->late.room;
         layer->late.bytes = bytes;
         layer->late.room = needed;
     }

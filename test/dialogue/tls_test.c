@@ -223,6 +223,33 @@ what_arrives_meanwhile_is_looked_at_afterwards(struct world *w)
     hush(&s);
 }
 
+static uint64_t
+charged(const struct world *w)
+{
+    uint64_t all = 0;
+    for (unsigned i = 0; i < w->broker->shard_count; i++) {
+        all += (uint64_t)w->broker->budget.accounts[i].bytes;
+    }
+    return all;
+}
+
+static void
+what_arrives_meanwhile_is_charged(struct world *w)
+{
+    struct speaker s = begin_step(w);
+    uint64_t before = charged(w);
+    static const uint8_t garbage[40000];
+    client_send_raw(s.c, garbage, sizeof garbage);
+    world_settle(w);
+    /* Where connections may move the broker does not receive now. */
+    claim(w->broker->shard_count > 1 || charged(w) >= before + sizeof garbage);
+    sim_hold_work(w->sim, false, 0);
+    vanish(s.c);
+    world_settle(w);
+    claim(charged(w) <= before);
+    hush(&s);
+}
+
 static void
 a_stop_meanwhile_leaves_nothing(struct world *w)
 {
@@ -284,6 +311,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(a_connection_that_breaks_meanwhile_is_forgotten, options),
     TELL_WITH(a_deadline_that_passes_meanwhile_ends_the_connection, options),
     TELL_WITH(what_arrives_meanwhile_is_looked_at_afterwards, options),
+    TELL_WITH(what_arrives_meanwhile_is_charged, options),
     TELL_WITH(a_stop_meanwhile_leaves_nothing, options),
     TELL_WITH(when_too_many_wait_others_are_refused_and_counted, options),
     TELL_WITH(a_flood_of_key_updates_does_not_fill_memory, options),
