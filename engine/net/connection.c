@@ -399,7 +399,9 @@ connection_received(struct shard *shard, struct connection *c, const struct io_e
         return;
     }
     stats_add(&shard->stats.bytes_received, (uint64_t)event->result);
-    c->last_received_ms = (uint32_t)shard->now_ms;
+    if (connection_transport(c) == NULL || connection_transport(c)->websocket == NULL) {
+        c->last_received_ms = (uint32_t)shard->now_ms;
+    }
     struct bytes data = bytes_of(event->data, (uint32_t)event->result);
     if (connection_transport(c) != NULL) {
         transport_received(shard, c, data);

@@ -161,7 +161,7 @@ read_frames(struct shard *shard, struct connection *c, uint8_t *data, uint32_t s
         struct websocket_result read;
         enum websocket_event event = websocket_read(&w->reader, data, size, &read);
         if (read.produced > 0) {
-            w->last_payload_ms = (uint32_t)shard->now_ms;
+            c->last_received_ms = (uint32_t)shard->now_ms; /* pings do not keep MQTT alive */
             input_feed(shard, c, bytes_of(data, read.produced));
         }
         if (!is_over(c)) {
@@ -169,9 +169,6 @@ read_frames(struct shard *shard, struct connection *c, uint8_t *data, uint32_t s
         }
         data += read.consumed;
         size -= read.consumed;
-    }
-    if (c->state == CONNECTION_CONNECTED) {
-        c->last_received_ms = w->last_payload_ms;
     }
 }
 

@@ -20,7 +20,6 @@ struct shard;
 struct websocket {
     struct websocket_reader reader;
     bool open;
-    uint32_t last_payload_ms; /* low half of the shard's time: pings do not keep MQTT alive */
 };
 
 /* Bytes of the HTTP request or of frames, which are changed in place; MQTT's go to input_feed(). */
