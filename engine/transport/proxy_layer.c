@@ -61,8 +61,11 @@ accept_header(struct shard *shard, struct connection *c, const struct proxy *hea
         connection_drop(shard, c, false);
         return false;
     }
+    const struct config_listener *listener = &shard->broker->listeners[c->listener];
+    connection_transport(c)->peer_is_proxy = header->local || listener->websockets_proxy_count > 0 || listener->websockets_trusts_unix;
     const char *lack = find_lack(shard, c, header);
     if (lack != NULL) {
+        transport_note_refusal(shard, c);
         refuse(shard, c, lack);
         return false;
     }

@@ -99,6 +99,9 @@ fail(struct shard *shard, struct connection *c)
     stats_add(&shard->stats.drops[reason], 1);
     log_peer(CONFIG_LOG_NOTICE, reason, "Connection from %s closed: TLS: %s.", connection_peer_text(c), tls_problem(t->tls->tls));
     t->finished = true; /* the alert was the last word */
+    if (reason != DROP_MEMORY) {
+        transport_note_refusal(shard, c);
+    }
     connection_close(shard, c, REASON_UNSPECIFIED_ERROR, NULL);
 }
 

@@ -1,6 +1,7 @@
 #include "engine/transport/transport.h"
 
 #include "engine/protocol/input.h"
+#include "engine/security/limits.h"
 #include "engine/security/security.h"
 
 #include <assert.h>
@@ -166,6 +167,7 @@ transport_open(struct shard *shard, struct connection *c)
     struct transport *t = c->extra->transport;
     charge(shard, t, sizeof *t);
     t->proxy_version = listener->proxy_protocol;
+    t->peer_is_proxy = listener->proxy_protocol != 0 || listener->websockets_proxy_count > 0 || listener->websockets_trusts_unix;
     if (context != NULL && (t->tls = tls_layer_open(context)) == NULL) {
         return false;
     }
@@ -202,6 +204,14 @@ transport_identity(const struct connection *c, struct tls_identity *identity)
 {
     const struct transport *t = connection_transport(c);
     return t != NULL && t->tls != NULL && tls_layer_identity(t->tls, identity);
+}
+
+void
+transport_note_refusal(struct shard *shard, struct connection *c)
+{
+    if (c->state == CONNECTION_NEW && !connection_transport(c)->peer_is_proxy) {
+        limits_note_refusal(shard, c, REASON_UNSPECIFIED_ERROR);
+    }
 }
 
 /* It lies in a receive buffer, which is ours to write to (io.h I4), or in one of our own. */

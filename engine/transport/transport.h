@@ -34,6 +34,7 @@ struct transport {
     uint64_t bytes;       /* charged */
     bool finished;        /* the last word is said: what is still to be sent of MQTT is thrown away */
     bool ended;           /* TLS has said its last word, too */
+    bool peer_is_proxy;   /* or may be: the address is not the client's */
     uint8_t reason;       /* MQTT's, with which the connection ends */
 
     /* Layers, outermost first; those that are not there cost nothing. */
@@ -68,6 +69,9 @@ void transport_charge_difference(struct shard *shard, struct connection *c, uint
 
 /* Who the peer is by its certificate or its pre-shared key; false: it has not said so. The strings live as long as the connection. */
 bool transport_identity(const struct connection *c, struct tls_identity *identity);
+
+/* For layers: the connection ends before its CONNECT for a fault of the peer's. An address that may be a proxy's is not held to account for its clients. */
+void transport_note_refusal(struct shard *shard, struct connection *c);
 
 /* For layers: what is inside of the encryption. The bytes may be changed. */
 void transport_received_plain(struct shard *shard, struct connection *c, struct bytes data);

@@ -33,6 +33,7 @@ refuse_request(struct shard *shard, struct connection *c, uint16_t status)
              connection_peer_text(c), status);
     transport_put_plain(shard, c, answer, size);
     connection_transport(c)->finished = true;
+    transport_note_refusal(shard, c);
     connection_close(shard, c, REASON_UNSPECIFIED_ERROR, NULL);
 }
 
@@ -113,6 +114,7 @@ end_for_bad_frame(struct shard *shard, struct connection *c, uint16_t code)
 {
     stats_add(&shard->stats.drops[DROP_WEBSOCKET_FRAME], 1);
     say_close(shard, c, code);
+    transport_note_refusal(shard, c);
     connection_close(shard, c, REASON_PROTOCOL_ERROR, code == WEBSOCKET_UNSUPPORTED ? "a WebSocket text frame" : "a malformed WebSocket frame");
 }
 

@@ -7,7 +7,7 @@
 #define MANY 1000000u
 
 /* Filled in by main(): where the certificates lie is not known before. */
-static char options[1024];
+static char options[1024], watched[1200];
 
 struct speaker {
     struct client *c; /* its connection; not its packets */
@@ -137,6 +137,20 @@ mqtt_without_tls_is_closed_and_counted(struct world *w)
     world_settle(w);
     claim(client_ended(c));
     claim_equal(drops(w, DROP_TLS_HANDSHAKE), 1);
+}
+
+/* Options flapping_refusals 2, flapping_window 10, flapping_ban 60. */
+static void
+an_address_whose_handshakes_fail_again_and_again_is_banned(struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        claim_equal(WORLD_COUNT(w, flapping_bans), 0);
+        struct client *c = meet(w, 5);
+        come_from(c, "192.0.2.1");
+        client_send_bytes(c, "GET / HTTP/1.1\r\n\r\n", 18);
+        expect_end(c);
+    }
+    claim_equal(WORLD_COUNT(w, flapping_bans), 1);
 }
 
 static void
@@ -306,6 +320,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(clients_of_all_shards_talk_through_tls, options),
     TELL_WITH(a_connect_in_one_flight_with_the_end_of_the_handshake_is_heard, options),
     TELL_WITH(mqtt_without_tls_is_closed_and_counted, options),
+    TELL_WITH(an_address_whose_handshakes_fail_again_and_again_is_banned, watched),
     TELL_WITH(a_record_that_does_not_decrypt_ends_the_connection, options),
     TELL_WITH(who_does_not_finish_the_handshake_is_cut_off, options),
     TELL_WITH(a_connection_that_breaks_meanwhile_is_forgotten, options),
@@ -323,6 +338,7 @@ main(int argc, char **argv)
     struct pki *pki = pki_open();
     pki_issue(pki, &(struct pki_wish){.file = "server", .common_name = "broker.example"});
     snprintf(options, sizeof options, "certfile %s\nkeyfile %s\n", pki_path(pki, "server.pem"), pki_path(pki, "server.key"));
+    snprintf(watched, sizeof watched, "%sflapping_refusals 2\nflapping_window 10\nflapping_ban 60\n", options);
     int failed = dialogue_main(dialogues, sizeof dialogues / sizeof dialogues[0], argc, argv);
     pki_close(&pki);
     return failed;

@@ -271,6 +271,33 @@ a_flood_of_pings_does_not_fill_memory(struct world *w)
     expect_quiet(c);
 }
 
+/* Options flapping_refusals 2, flapping_window 10, flapping_ban 60; behind a trusted proxy nobody knows whose fault it was. */
+static void
+send_bad_requests(struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        struct client *c = meet(w, 5);
+        come_from(c, "192.0.2.1");
+        client_send_bytes(c, "GET / HTTP/1.1\r\nHost: b\r\n\r\n", 27);
+        world_settle(w);
+    }
+}
+
+static void
+an_address_of_bad_requests_is_banned(struct world *w)
+{
+    send_bad_requests(w);
+    claim_equal(WORLD_COUNT(w, flapping_bans), 1);
+}
+
+static void
+a_trusted_proxy_is_not_banned_for_bad_requests(struct world *w)
+{
+    send_bad_requests(w);
+    claim_equal(drops(w, DROP_WEBSOCKET_UPGRADE), 2);
+    claim_equal(WORLD_COUNT(w, flapping_bans), 0);
+}
+
 /* MQTT5 [MQTT-3.1.2-22]: only packets keep a client alive. */
 static void
 pings_of_the_websocket_do_not_replace_those_of_mqtt(struct world *w)
@@ -453,6 +480,7 @@ the_standard_header_is_read_where_the_operator_says(struct world *w)
     claim_peer(w, REQUEST("Forwarded: for=6.6.6.6, for=_hidden\r\n"), "unknown");
 }
 
+#define FLAPPING "flapping_refusals 2\nflapping_window 10\nflapping_ban 60\n"
 #define TRUSTING WEBSOCKETS "websockets_trusted_proxy 192.0.2.0/24\nwebsockets_trusted_proxy 10.0.0.0/8\n"
 
 static const struct dialogue dialogues[] = {
@@ -460,6 +488,8 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(a_client_that_does_not_wait_for_the_answer_is_served, WEBSOCKETS),
     TELL_WITH(packets_lie_across_frames_and_several_in_one, WEBSOCKETS),
     TELL_WITH(many_messages_in_one_turn_are_one_frame, WEBSOCKETS),
+    TELL_WITH(an_address_of_bad_requests_is_banned, WEBSOCKETS FLAPPING),
+    TELL_WITH(a_trusted_proxy_is_not_banned_for_bad_requests, TRUSTING FLAPPING),
     TELL_WITH(requests_that_are_none_get_their_status, WEBSOCKETS),
     TELL_WITH(a_request_in_pieces_is_good, WEBSOCKETS),
     TELL_WITH(a_huge_request_is_refused_at_the_limit, WEBSOCKETS "websockets_headers_size 1000\n"),
