@@ -49,7 +49,7 @@ def first_flight():
 
 REQUEST = (b'GET /mqtt HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
            b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n')
-REFUSALS = {'bad input', 'connect timeout', 'proxy header', 'websocket upgrade', 'websocket frame', 'tls handshake'}
+REFUSALS = {'bad input', 'connect timeout', 'proxy header', 'websocket upgrade', 'websocket frame', 'tls handshake', 'work late'}
 PROXY = b'PROXY TCP4 192.0.2.1 192.0.2.2 1000 1883\r\n'
 
 
