@@ -2,7 +2,7 @@
 
 #include "engine/log.h"
 #include "engine/route/parcel.h"
-#include "engine/security/ban_file.h"
+#include "engine/limits/ban_file.h"
 #include "engine/security/security.h"
 #include "engine/shard.h"
 

@@ -12,7 +12,7 @@
 #include "engine/config/config.h"
 #include "engine/io/io.h"
 #include "engine/mesh.h"
-#include "engine/security/limits.h"
+#include "engine/limits/limits.h"
 #include "router/filter_index.h"
 
 #define BROKER_SHARDS_MAX 64

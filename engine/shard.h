@@ -20,7 +20,7 @@
 #include "engine/broker.h"
 #include "engine/gather.h"
 #include "engine/route/loopback.h"
-#include "engine/security/hook_cache.h"
+#include "engine/identity/hook_cache.h"
 #include "engine/session/session_table.h"
 #include "engine/stats.h"
 #include "engine/timer.h"
@@ -46,7 +46,7 @@ struct share_group;
 struct gathered;
 struct gathered_identifier;
 
-/* What a shard has taken of a listener's rates and not used yet (engine/security/pace.h). */
+/* What a shard has taken of a listener's rates and not used yet (engine/limits/pace.h). */
 struct pace_credit {
     uint64_t publishes, bytes;
 };
@@ -64,7 +64,7 @@ struct removal {
 /* Topics of one packet that an HTTP hook is asked about; more filters in one SUBSCRIBE are denied. */
 #define HOOK_QUESTIONS_MAX 256u
 
-/* What a shard knows of HTTP hooks (engine/security/http_hook.h). */
+/* What a shard knows of HTTP hooks (engine/identity/http_hook.h). */
 struct http_hook {
     bool asks;                   /* topics: some listener has an address, or had one */
     bool judged;                 /* the packet that is being handled was asked about, and `answers` is what came of it */
@@ -83,7 +83,7 @@ struct shard {
     struct verified *verified;       /* passwords found right lately; NULL: none yet */
     struct slab_walk recheck;        /* over connections, after a reload */
     bool rechecking;
-    bool access_limited;         /* some listener has an access list: ask engine/security/access.h */
+    bool access_limited;         /* some listener has an access list: ask engine/access/access.h */
     _Atomic uint32_t security_seen;  /* its generation: read by who reloads */
     struct budget_account *account;
     enum budget_level pressure;  /* as of the last look: at each turn's end, and whenever this shard has charged much since */
@@ -138,7 +138,7 @@ struct shard {
     uint8_t *scratch;                   /* SHARD_SCRATCH_BYTES */
 
     struct pace_credit listener_credit[CONFIG_LISTENERS_MAX];
-    uint32_t pace_look;          /* spreads those who wait (engine/security/pace.c) */
+    uint32_t pace_look;          /* spreads those who wait (engine/limits/pace.c) */
     uint64_t ban_generation;            /* bans up to this one have been, or are being, held against the connections here */
     struct slab_walk ban_walk;
     bool ban_walk_under_way;

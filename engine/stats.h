@@ -56,7 +56,7 @@ struct stats {
     _Atomic uint64_t publish_received, publish_sent;
     _Atomic uint64_t publish_bytes_received, publish_bytes_sent;
     _Atomic uint64_t connects, disconnects, expired_sessions, takeovers;
-    _Atomic uint64_t flapping_bans, untracked_connects; /* engine/security/limits.h; the second: uncounted, because the table of addresses is full */
+    _Atomic uint64_t flapping_bans, untracked_connects; /* engine/limits/limits.h; the second: uncounted, because the table of addresses is full */
     _Atomic uint64_t sockets;      /* gauges from here */
     _Atomic uint64_t connected, sessions, subscriptions, shared_subscriptions;
     _Atomic uint64_t connected_maximum;

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "engine/security/acl.h"
+#include "engine/access/acl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

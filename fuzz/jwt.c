@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/security/jwt.h"
+#include "engine/identity/jwt.h"
 #include "test/engine/jwt_samples.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"

@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "engine/security/password_file.h"
+#include "engine/identity/password_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

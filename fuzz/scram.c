@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "engine/security/scram.h"
+#include "engine/identity/scram.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,7 +12,7 @@
 #include <string>
 
 extern "C" {
-#include "engine/security/acl.h"
+#include "engine/access/acl.h"
 }
 
 namespace {

@@ -11,9 +11,9 @@
 #include <string>
 
 extern "C" {
-#include "engine/security/password_file.h"
-#include "engine/security/scram.h"
-#include "engine/security/verified.h"
+#include "engine/identity/password_file.h"
+#include "engine/identity/scram.h"
+#include "engine/identity/verified.h"
 }
 
 namespace {

@@ -138,7 +138,7 @@ struct config_listener {
     char *ciphers_tls13;
     char *dhparamfile;          /* NULL: no finite-field Diffie-Hellman in TLS 1.2 */
 
-    /* Limits (engine/security/limits.h) */
+    /* Limits (engine/limits/limits.h) */
     struct config_rate connect_rate; /* `listener_connect_rate` */
     struct config_rate publish_rate; /* `listener_publish_rate`: of all its clients together */
     struct config_rate byte_rate;    /* `listener_byte_rate` */
@@ -204,7 +204,7 @@ struct config {
     uint32_t retain_expiry_interval_s;  /* 0: never */
     uint64_t memory_limit;              /* `memory_limit`, bytes for all shards; default: three quarters of the machine's memory */
 
-    /* Limits (R; engine/security/limits.h) */
+    /* Limits (R; engine/limits/limits.h) */
     struct config_rate global_connect_rate;
     struct config_rate address_connect_rate; /* of one address, or of its network as the prefixes say */
     uint32_t address_max_connections;   /* default 0: none */

@@ -55,15 +55,15 @@ struct connection_extra {
     struct alias_table *alias_in, *alias_out;
     uint64_t alias_bytes;          /* of both: charged */
     struct transport *transport;   /* NULL: the socket's bytes are MQTT's */
-    struct login *login;           /* a password that is being looked at: engine/security/login.h; NULL: none */
-    struct exchange *exchange;     /* enhanced authentication under way: engine/security/exchange.h; NULL: none */
+    struct login *login;           /* a password that is being looked at: engine/identity/login.h; NULL: none */
+    struct exchange *exchange;     /* enhanced authentication under way: engine/identity/exchange.h; NULL: none */
     uint8_t peer_v6[16];
     bool enhanced;                 /* it came in by enhanced authentication, and may do so again */
     const char *peer_path;         /* of the Unix socket that it came through, and no proxy has told more; NULL: none. The listener's */
     struct token_work *token;      /* a token that is verified off the shard */
     struct hook_wait *hook;        /* questions that an HTTP hook is asked */
     uint64_t pace_until_ms;        /* while `paced` */
-    struct rate_bucket publishes, bytes; /* engine/security/pace.h: what this client has taken */
+    struct rate_bucket publishes, bytes; /* engine/limits/pace.h: what this client has taken */
 };
 
 /* Two cache lines. The first is what a packet that comes and one that goes look at. */
@@ -84,8 +84,8 @@ struct connection {
     bool peer_known : 1;
     bool peer_is_v6 : 1;
     bool waiting : 1;                     /* K5 */
-    bool paced : 1;                       /* engine/security/pace.h: not read until pace_until_ms; the timer is for that */
-    bool address_counted : 1;             /* engine/security/limits.h L1 */
+    bool paced : 1;                       /* engine/limits/pace.h: not read until pace_until_ms; the timer is for that */
+    bool address_counted : 1;             /* engine/limits/limits.h L1 */
     uint16_t alias_max_out;               /* aliases that we may use */
     struct chunk *out_first;              /* NULL: no output */
     struct connection *dirty_next;

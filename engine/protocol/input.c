@@ -2,10 +2,10 @@
 
 #include "codec/encode.h"
 #include "engine/log.h"
-#include "engine/security/exchange.h"
-#include "engine/security/http_hook.h"
-#include "engine/security/limits.h"
-#include "engine/security/pace.h"
+#include "engine/identity/exchange.h"
+#include "engine/identity/http_hook.h"
+#include "engine/limits/limits.h"
+#include "engine/limits/pace.h"
 #include "engine/session/session.h"
 
 #include <stdlib.h>

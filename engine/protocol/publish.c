@@ -6,9 +6,9 @@
 #include "engine/net/alias.h"
 #include "engine/protocol/input.h"
 #include "engine/route/route.h"
-#include "engine/security/access.h"
-#include "engine/security/http_hook.h"
-#include "engine/security/pace.h"
+#include "engine/access/access.h"
+#include "engine/identity/http_hook.h"
+#include "engine/limits/pace.h"
 #include "engine/session/session.h"
 
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. */

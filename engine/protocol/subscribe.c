@@ -5,8 +5,8 @@
 #include "engine/protocol/input.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
-#include "engine/security/access.h"
-#include "engine/security/http_hook.h"
+#include "engine/access/access.h"
+#include "engine/identity/http_hook.h"
 
 #include <stdlib.h>
 

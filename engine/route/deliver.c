@@ -4,7 +4,7 @@
 #include "engine/log.h"
 #include "engine/net/alias.h"
 #include "engine/net/connection.h"
-#include "engine/security/access.h"
+#include "engine/access/access.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -14,7 +14,7 @@
 #define TIDEWIRE_ENGINE_ROUTE_PUBLICATION_H
 
 #include "codec/packet.h"
-#include "engine/security/acl.h"
+#include "engine/access/acl.h"
 #include "engine/shard.h"
 
 /* Kinds of encoded images: by version (3.x, 5) and whether there is a packet identifier. */

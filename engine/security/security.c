@@ -1,6 +1,6 @@
 #include "engine/security/security.h"
 
-#include "engine/security/ban_file.h"
+#include "engine/limits/ban_file.h"
 #include "engine/tls/tickets.h"
 #include "engine/tls/tls_context.h"
 #include "engine/security/security_parts.h"
@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "engine/log.h"
-#include "engine/security/acl.h"
-#include "engine/security/password_file.h"
+#include "engine/access/acl.h"
+#include "engine/identity/password_file.h"
 
 #define WARNING_BYTES 512
 

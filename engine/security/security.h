@@ -14,8 +14,8 @@
 #define TIDEWIRE_ENGINE_SECURITY_SECURITY_H
 
 #include "engine/config/config.h"
-#include "engine/security/http_client.h"
-#include "engine/security/jwt.h"
+#include "engine/identity/http_client.h"
+#include "engine/identity/jwt.h"
 
 struct acl;
 struct ban_file;

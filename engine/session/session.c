@@ -8,8 +8,8 @@
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
-#include "engine/security/access.h"
-#include "engine/security/principal.h"
+#include "engine/access/access.h"
+#include "engine/identity/principal.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Bans: who is on the list is not served, is told so, is counted; who is connected is disconnected; flapping clients and addresses get there by themselves, for a time. */
 #include "test/dialogue/dialogue.h"
 
-#include "engine/security/ban_file.h"
+#include "engine/limits/ban_file.h"
 
 #define BAN_FILE "ban_test.bans" /* in the folder where the test runs */
 

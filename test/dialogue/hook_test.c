@@ -3,7 +3,7 @@
 #include "test/support/scram_client.h"
 #include "test/support/users.h"
 
-#include "engine/security/http_hook.h"
+#include "engine/identity/http_hook.h"
 #include "engine/session/session.h"
 
 #define MANY 1000u

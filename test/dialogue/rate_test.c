@@ -223,7 +223,7 @@ bytes_are_counted_too(struct world *w)
     claim_equal(WORLD_COUNT(w, paced_connections), 2);
 }
 
-/* Option listener_publish_rate 10 5: all its clients together, on all shards; within the precision that engine/security/pace.h promises. */
+/* Option listener_publish_rate 10 5: all its clients together, on all shards; within the precision that engine/limits/pace.h promises. */
 static void
 clients_of_a_listener_share_its_rate(struct world *w)
 {

@@ -3,7 +3,7 @@
 #include "test/engine/jwt_samples.h"
 #include "test/support/users.h"
 
-#include "engine/security/principal.h"
+#include "engine/identity/principal.h"
 #include "engine/session/session.h"
 
 #define MANY 1000u

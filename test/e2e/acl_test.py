@@ -37,7 +37,7 @@ class Mosquitto(Broker):
 LEVELS = ('a', 'b', 'ann', 'dev', 'dev-c1', 'x')
 TOPICS = ['a', 'b', 'a/b', 'a/', '/a', 'a/ann', 'a/c1', 'b/ann/c1', 'a/b/x', 'a//b', 'dev/c1', 'dev/ann', 'dev-c1', 'dev-c1/x', 'x/dev-c1', '$x', '$x/a', '$x/c1', '$x/a/b',
           'ann', 'c1', 'bob/c2', 'c2/bob', 'a/%c', '%u', 'a/b/x/dev']
-# Client identifier and user name (None: anonymous). No '/' and no empty name: there Tidewire is stricter than 2.0, see the header of engine/security/acl.h.
+# Client identifier and user name (None: anonymous). No '/' and no empty name: there Tidewire is stricter than 2.0, see the header of engine/access/acl.h.
 SUBJECTS = [('c0', None), ('c1', 'ann'), ('c2', 'bob'), ('ann', 'c1'), ('c+', 'ann'), ('c3', '#x'), ('a', 'nobody'), ('+', None), ('dev', 'b'), ('b', None)]
 ROOT = 'user root\ntopic readwrite #\ntopic readwrite $x/#\n'
 

@@ -1,4 +1,4 @@
-#include "engine/security/acl.h"
+#include "engine/access/acl.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

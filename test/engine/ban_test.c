@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/ban_file.h"
+#include "engine/limits/ban_file.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>

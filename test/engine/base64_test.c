@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/base64.h"
+#include "engine/identity/base64.h"
 #include "test/codec/wire.h"
 
 /* RFC 4648 section 10. */

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/base64url.h"
+#include "engine/identity/base64url.h"
 #include "test/codec/guarded.h"
 
 static bool

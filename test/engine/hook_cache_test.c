@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/hook_cache.h"
+#include "engine/identity/hook_cache.h"
 
 #include <stdlib.h>
 

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "engine/security/hook_message.h"
-#include "engine/security/json.h"
+#include "engine/identity/hook_message.h"
+#include "engine/identity/json.h"
 
 #include <stdio.h>
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/json.h"
+#include "engine/identity/json.h"
 #include "test/codec/guarded.h"
 
 #define VALUES_MAX 8

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/jwt_key.h"
+#include "engine/identity/jwt_key.h"
 #include "test/engine/jwt_samples.h"
 
 static char error[400];

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/jwt.h"
+#include "engine/identity/jwt.h"
 #include "test/codec/guarded.h"
 #include "test/engine/jwt_samples.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/keyed_hash.h"
+#include "engine/identity/keyed_hash.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/password_file.h"
+#include "engine/identity/password_file.h"
 #include "test/codec/wire.h"
 
 #define STORED "$7$101$AAECAwQFBgcICQoL$Xr99N9ym9ys8TWxis5ajETJq6EVYzmc6nb8t3pUYnPBbCAbICS4xejTltonXWCtJNBvA+By+TXUqU6qCblO00w=="

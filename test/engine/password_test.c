@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/password.h"
+#include "engine/identity/password.h"
 #include "test/codec/wire.h"
 
 /* All of "secret", made by other programs: Python's hashlib; the last but one is of argon2's reference implementation, of "password". */

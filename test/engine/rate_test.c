@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/rate.h"
+#include "engine/limits/rate.h"
 
 #include <pthread.h>
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/scram.h"
+#include "engine/identity/scram.h"
 #include "test/codec/wire.h"
 #include "test/support/scram_client.h"
 

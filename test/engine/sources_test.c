@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/sources.h"
+#include "engine/limits/sources.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine/security/verified.h"
+#include "engine/identity/verified.h"
 #include "test/codec/wire.h"
 
 static const uint8_t key[VERIFIED_KEY_SIZE] = {1, 2, 3};

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/security/base64.h"
+#include "engine/identity/base64.h"
 
 void
 scram_client_start(struct scram_client *client, const char *header, const char *name, const char *nonce, const char *password)

@@ -4,7 +4,7 @@
 #ifndef TIDEWIRE_TEST_SUPPORT_USERS_H
 #define TIDEWIRE_TEST_SUPPORT_USERS_H
 
-#include "engine/security/password.h"
+#include "engine/identity/password.h"
 #include "test/support/world.h"
 
 /* Makes an empty file with a name of its own; what users_path() returns from then on. */
