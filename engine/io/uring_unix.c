@@ -9,6 +9,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* A broker that was killed keeps its sockets until the kernel has taken its rings down, which comes after its end: a restart at once waits for that. */
+#define LINGER_MS 50
+#define LINGER_TRIES 20
 #define BACKLOG_DEFAULT 65535
 
 struct unix_socket {
@@ -58,6 +61,10 @@ bind_path(int socket, const struct sockaddr_un *address)
         return -errno;
     }
     int result = check_abandoned(address);
+    for (unsigned tries = 0; result == -EADDRINUSE && tries < LINGER_TRIES; tries++) {
+        usleep(LINGER_MS * 1000);
+        result = check_abandoned(address);
+    }
     if (result == 0 && (unlink(address->sun_path) != 0 || bind(socket, (const struct sockaddr *)address, sizeof *address) != 0)) {
         result = -errno;
     }
