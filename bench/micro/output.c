@@ -28,6 +28,7 @@ output_open(uint32_t connection_count)
     }
     memset((void *)o->shard, 0, sizeof *o->shard);
     o->shard->account = &o->account;
+    o->shard->look_at_bytes = INT64_MAX; /* there is no memory limit */
     chunk_pool_init(&o->shard->chunks, &o->account);
     return o;
 }
