@@ -11,6 +11,8 @@
  */
 #include "engine/access/acl_tree.h"
 
+#include "engine/config/whole_file.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -229,43 +231,22 @@ acl_parse(const char *text, size_t size, const char *name, char *error, size_t e
     return r.acl;
 }
 
-/* All of a file; NULL with errno set. */
-static char *
-read_file(FILE *file, size_t *size)
-{
-    size_t room = 4096;
-    char *text = malloc(room);
-    *size = 0;
-    while (text != NULL) {
-        *size += fread(text + *size, 1, room - *size, file);
-        if (*size < room || room > ACL_FILE_MAX_BYTES) {
-            break;
-        }
-        char *grown = realloc(text, room *= 2);
-        if (grown == NULL) {
-            free(text);
-        }
-        text = grown;
-    }
-    if (text != NULL && ferror(file)) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
 struct acl *
 acl_read(const char *path, char *error, size_t error_size)
 {
     FILE *file = fopen(path, "re");
     size_t size;
-    char *text = file != NULL ? read_file(file, &size) : NULL;
+    char *text = file != NULL ? whole_file_read(file, ACL_FILE_MAX_BYTES + 1, &size) : NULL;
     int failed = errno;
     if (file != NULL) {
         fclose(file);
     }
     if (text == NULL) {
-        snprintf(error, error_size, "%s: the access list cannot be read: %s", path, strerror(failed));
+        if (failed == EFBIG) {
+            snprintf(error, error_size, "%s: too large", path);
+        } else {
+            snprintf(error, error_size, "%s: the access list cannot be read: %s", path, strerror(failed));
+        }
         return NULL;
     }
     struct acl *acl = acl_parse(text, size, path, error, error_size);

@@ -9,6 +9,7 @@
 #include "engine/config/internal.h"
 #include "engine/config/tls_options.h"
 #include "engine/config/ways.h"
+#include "engine/config/whole_file.h"
 
 void
 parser_init(struct parser *parser, struct config *config, bool follow, char *error, size_t error_size)
@@ -257,34 +258,6 @@ parser_read_text(struct parser *parser, const char *text, size_t size, const cha
 
 /* ----------------------------------------------------------------------------------------------------------------- files */
 
-/* The whole of an open file in fresh memory (a pipe too), NULL and errno when it cannot be had. */
-static char *
-read_whole(FILE *file, size_t *size)
-{
-    size_t capacity = 4096;
-    char *text = malloc(capacity);
-    *size = 0;
-    while (text != NULL) {
-        *size += fread(text + *size, 1, capacity - *size, file);
-        if (*size < capacity) {
-            break;
-        }
-        char *larger = capacity < PARSER_FILE_MAX ? realloc(text, capacity * 2) : NULL;
-        if (larger == NULL) {
-            free(text);
-            errno = capacity < PARSER_FILE_MAX ? ENOMEM : EFBIG;
-            return NULL;
-        }
-        text = larger;
-        capacity *= 2;
-    }
-    if (text != NULL && ferror(file)) {
-        free(text);
-        text = NULL;
-    }
-    return text;
-}
-
 bool
 parser_read_file(struct parser *parser, const char *path)
 {
@@ -293,7 +266,7 @@ parser_read_file(struct parser *parser, const char *path)
         return parser_refuse(parser, "cannot open configuration file '%s': %s", path, strerror(errno));
     }
     size_t size;
-    char *text = read_whole(file, &size);
+    char *text = whole_file_read(file, PARSER_FILE_MAX, &size);
     int error = errno;
     fclose(file);
     if (text == NULL) {

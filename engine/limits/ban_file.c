@@ -1,6 +1,7 @@
 #include "engine/limits/ban_file.h"
 
 #include "codec/bytes.h"
+#include "engine/config/whole_file.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -248,40 +249,12 @@ ban_file_free(struct ban_file **fp)
     free(file);
 }
 
-/* The whole of an open file in fresh memory, NULL and errno when it cannot be had. */
-static char *
-read_whole(FILE *stream, size_t *size)
-{
-    size_t room = 4096;
-    char *text = malloc(room);
-    *size = 0;
-    while (text != NULL) {
-        *size += fread(text + *size, 1, room - *size, stream);
-        if (*size < room) {
-            break;
-        }
-        char *larger = room < FILE_MAX ? realloc(text, room * 2) : NULL;
-        if (larger == NULL) {
-            free(text);
-            errno = room < FILE_MAX ? ENOMEM : EFBIG;
-            return NULL;
-        }
-        text = larger;
-        room *= 2;
-    }
-    if (text != NULL && ferror(stream)) {
-        free(text);
-        text = NULL;
-    }
-    return text;
-}
-
 struct ban_file *
 ban_file_read(const char *path, char *error, size_t error_size)
 {
     FILE *stream = fopen(path, "re");
     size_t size = 0;
-    char *text = stream != NULL ? read_whole(stream, &size) : NULL;
+    char *text = stream != NULL ? whole_file_read(stream, FILE_MAX, &size) : NULL;
     int failed = errno;
     if (stream != NULL) {
         fclose(stream);
