@@ -26,6 +26,9 @@ base64_size(uint32_t size, enum base64_padding padding)
 /* Decodes all of `text` into at most `room` bytes. -1: malformed, or more than `room`. */
 int32_t base64_decode(struct bytes text, enum base64_padding padding, uint8_t *out, uint32_t room);
 
+/* The same without padding, in an alphabet whose last two characters are these and not '+' and '/'. */
+int32_t base64_decode_alphabet(struct bytes text, char value_62, char value_63, uint8_t *out, uint32_t room);
+
 /* Writes base64_size() characters and a terminator. */
 void base64_encode(struct bytes data, enum base64_padding padding, char *out);
 
