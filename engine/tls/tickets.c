@@ -114,6 +114,25 @@ additional_data(uint8_t out[TICKETS_NAME_BYTES + 8], const uint8_t *name, uint64
     memcpy(out + TICKETS_NAME_BYTES, &label, sizeof label);
 }
 
+/* With a key that is wiped afterwards. `tag` is written when sealing, else compared. False: it is no ticket of ours, or out of memory. */
+static bool
+run_cipher(bool seal, struct ticket_key *key, uint64_t label, const uint8_t *nonce, uint8_t tag[TICKETS_TAG_BYTES], uint8_t *data, uint32_t size)
+{
+    uint8_t more[TICKETS_NAME_BYTES + 8];
+    additional_data(more, key->name, label);
+    Aes aes;
+    bool good = wc_AesInit(&aes, NULL, INVALID_DEVID) == 0;
+    if (good) {
+        good = wc_AesGcmSetKey(&aes, key->key, AES_KEY_BYTES) == 0 &&
+               (seal ? wc_AesGcmEncrypt(&aes, data, data, size, nonce, GCM_NONCE_BYTES, tag, TICKETS_TAG_BYTES, more, sizeof more)
+                     : wc_AesGcmDecrypt(&aes, data, data, size, nonce, GCM_NONCE_BYTES, tag, TICKETS_TAG_BYTES, more, sizeof more)) == 0;
+        wc_AesFree(&aes);
+    }
+    explicit_bzero(&aes, sizeof aes);
+    explicit_bzero(key, sizeof *key);
+    return good;
+}
+
 bool
 tickets_seal(struct tls_tickets *tickets, uint64_t now_s, uint64_t label, uint8_t name[TICKETS_NAME_BYTES], uint8_t nonce[TICKETS_NONCE_BYTES],
              uint8_t tag[TICKETS_TAG_BYTES], uint8_t *data, uint32_t size)
@@ -123,18 +142,7 @@ tickets_seal(struct tls_tickets *tickets, uint64_t now_s, uint64_t label, uint8_
         return false;
     }
     memcpy(name, key.name, TICKETS_NAME_BYTES);
-    uint8_t more[TICKETS_NAME_BYTES + 8];
-    additional_data(more, name, label);
-    Aes aes;
-    bool good = wc_AesInit(&aes, NULL, INVALID_DEVID) == 0;
-    if (good) {
-        good = wc_AesGcmSetKey(&aes, key.key, AES_KEY_BYTES) == 0 &&
-               wc_AesGcmEncrypt(&aes, data, data, size, nonce, GCM_NONCE_BYTES, tag, TICKETS_TAG_BYTES, more, sizeof more) == 0;
-        wc_AesFree(&aes);
-    }
-    explicit_bzero(&aes, sizeof aes);
-    explicit_bzero(&key, sizeof key);
-    return good;
+    return run_cipher(true, &key, label, nonce, tag, data, size);
 }
 
 bool
@@ -145,16 +153,7 @@ tickets_open_ticket(struct tls_tickets *tickets, uint64_t now_s, uint64_t label,
     if (!find_key(tickets, now_s, name, &key)) {
         return false;
     }
-    uint8_t more[TICKETS_NAME_BYTES + 8];
-    additional_data(more, name, label);
-    Aes aes;
-    bool good = wc_AesInit(&aes, NULL, INVALID_DEVID) == 0;
-    if (good) {
-        good = wc_AesGcmSetKey(&aes, key.key, AES_KEY_BYTES) == 0 &&
-               wc_AesGcmDecrypt(&aes, data, data, size, nonce, GCM_NONCE_BYTES, tag, TICKETS_TAG_BYTES, more, sizeof more) == 0;
-        wc_AesFree(&aes);
-    }
-    explicit_bzero(&aes, sizeof aes);
-    explicit_bzero(&key, sizeof key);
-    return good;
+    uint8_t given[TICKETS_TAG_BYTES];
+    memcpy(given, tag, sizeof given);
+    return run_cipher(false, &key, label, nonce, given, data, size);
 }
