@@ -15,17 +15,24 @@
 
 #define WARNING_BYTES 512
 
-/* The same path is read once. */
-static struct password_file *
-find_passwords(const struct security *security, const struct config *config, unsigned before, const char *path)
+static const char *
+path_of(const struct config *config, unsigned listener, size_t option)
 {
-    for (unsigned i = 0; i < before; i++) {
-        const char *other = config_security(config, i)->password_file;
+    return *(char *const *)((const char *)config_security(config, listener) + option);
+}
+
+/* The first listener that names the same file, which is read once. `option`: where its path stands in struct config_security. */
+static unsigned
+first_with_file(const struct config *config, unsigned listener, size_t option)
+{
+    const char *path = path_of(config, listener, option);
+    for (unsigned i = 0; i < listener; i++) {
+        const char *other = path_of(config, i, option);
         if (other != NULL && strcmp(other, path) == 0) {
-            return security->listeners[i].passwords;
+            return i;
         }
     }
-    return NULL;
+    return listener;
 }
 
 static bool
@@ -37,26 +44,12 @@ read_passwords(struct security *security, const struct config *config, unsigned 
     }
     struct password_file **passwords = &security->listeners[listener].passwords;
     char warning[WARNING_BYTES] = "";
-    *passwords = find_passwords(security, config, listener, path);
-    if (*passwords == NULL) {
-        *passwords = password_file_read(path, error, error_size, warning, sizeof warning);
-    }
+    unsigned first = first_with_file(config, listener, offsetof(struct config_security, password_file));
+    *passwords = first < listener ? security->listeners[first].passwords : password_file_read(path, error, error_size, warning, sizeof warning);
     if (warning[0] != '\0') {
         log_line(CONFIG_LOG_WARNING, "Warning: %s", warning);
     }
     return *passwords != NULL;
-}
-
-static struct acl *
-find_acl(const struct security *security, const struct config *config, unsigned before, const char *path)
-{
-    for (unsigned i = 0; i < before; i++) {
-        const char *other = config_security(config, i)->acl_file;
-        if (other != NULL && strcmp(other, path) == 0) {
-            return security->listeners[i].acl;
-        }
-    }
-    return NULL;
 }
 
 static bool
@@ -67,10 +60,8 @@ read_acl(struct security *security, const struct config *config, unsigned listen
         return true;
     }
     struct acl **acl = &security->listeners[listener].acl;
-    *acl = find_acl(security, config, listener, path);
-    if (*acl == NULL) {
-        *acl = acl_read(path, error, error_size);
-    }
+    unsigned first = first_with_file(config, listener, offsetof(struct config_security, acl_file));
+    *acl = first < listener ? security->listeners[first].acl : acl_read(path, error, error_size);
     security->has_acl = true;
     return *acl != NULL;
 }
@@ -140,46 +131,37 @@ security_read(const struct config *config, const struct security *before, char *
     return security;
 }
 
-static bool
-freed_before(const struct security *security, unsigned listener)
+/* What several listeners share is the first one's to free. */
+static void
+forget_shared(struct security *security, unsigned first)
 {
-    for (unsigned i = 0; i < listener; i++) {
-        if (security->listeners[i].passwords == security->listeners[listener].passwords) {
-            return true;
-        }
+    const struct security_listener *own = &security->listeners[first];
+    for (unsigned i = first + 1; i < CONFIG_LISTENERS_MAX; i++) {
+        struct security_listener *other = &security->listeners[i];
+        other->passwords = other->passwords == own->passwords ? NULL : other->passwords;
+        other->acl = other->acl == own->acl ? NULL : other->acl;
     }
-    return false;
-}
-
-static bool
-acl_freed_before(const struct security *security, unsigned listener)
-{
-    for (unsigned i = 0; i < listener; i++) {
-        if (security->listeners[i].acl == security->listeners[listener].acl) {
-            return true;
-        }
-    }
-    return false;
 }
 
 void
 security_free(struct security **sp)
 {
     struct security *security = *sp;
-    if (security != NULL && security->bans != NULL) {
+    *sp = NULL;
+    if (security == NULL) {
+        return;
+    }
+    if (security->bans != NULL) {
         ban_file_free(&security->bans);
     }
-    *sp = NULL;
-    for (unsigned i = 0; security != NULL && i < CONFIG_LISTENERS_MAX; i++) {
-        struct password_file *passwords = freed_before(security, i) ? NULL : security->listeners[i].passwords;
-        password_file_free(&passwords);
-        struct acl *acl = acl_freed_before(security, i) ? NULL : security->listeners[i].acl;
-        acl_free(&acl);
-        tls_context_unref(&security->listeners[i].tls);
-        jwt_keys_free(&security->listeners[i].jwt_keys);
+    for (unsigned i = 0; i < CONFIG_LISTENERS_MAX; i++) {
+        struct security_listener *listener = &security->listeners[i];
+        forget_shared(security, i);
+        password_file_free(&listener->passwords);
+        acl_free(&listener->acl);
+        tls_context_unref(&listener->tls);
+        jwt_keys_free(&listener->jwt_keys);
     }
-    if (security != NULL) {
-        tickets_unref(&security->tickets);
-    }
+    tickets_unref(&security->tickets);
     free(security);
 }
