@@ -166,21 +166,22 @@ address_parse_network(struct bytes text, struct address_network *out)
     return true;
 }
 
-struct address
-address_unmapped(const struct address *address)
+/* ::ffff:a.b.c.d becomes a.b.c.d; others stay. */
+static struct address
+unmapped(const struct address *address)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
-    if (address->family != ADDRESS_IPV6 || memcmp(address->bytes, mapped, sizeof mapped) != 0) {
+    static const uint8_t prefix[12] = {[10] = 0xff, 0xff};
+    if (address->family != ADDRESS_IPV6 || memcmp(address->bytes, prefix, sizeof prefix) != 0) {
         return *address;
     }
     struct address v4 = {.family = ADDRESS_IPV4};
-    memcpy(v4.bytes, address->bytes + sizeof mapped, 4);
+    memcpy(v4.bytes, address->bytes + sizeof prefix, 4);
     return v4;
 }
 
 bool
 address_in_network(const struct address *address, const struct address_network *network)
 {
-    struct address plain = address_unmapped(address);
+    struct address plain = unmapped(address);
     return plain.family != ADDRESS_NONE && plain.family == network->base.family && same_from(&plain, &network->base, 0, network->bits);
 }

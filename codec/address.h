@@ -38,7 +38,4 @@ bool address_parse_network(struct bytes text, struct address_network *out);
 /* IPv4 in IPv6 (::ffff:a.b.c.d) counts as IPv4. */
 bool address_in_network(const struct address *address, const struct address_network *network);
 
-/* ::ffff:a.b.c.d becomes a.b.c.d; others stay. */
-struct address address_unmapped(const struct address *address);
-
 #endif

@@ -21,7 +21,6 @@
 #define NO_BRIDGES "there are no bridges to other brokers yet; take it out"
 #define NO_ENGINES "keys in hardware are not supported; name the key in a file with 'keyfile'"
 #define NO_PLUGINS "plugins cannot be loaded; take it out"
-#define NO_SECURITY "authentication and access lists are not there yet; do not run this configuration where they are needed"
 
 /* Sorted by name (O1). Name, kind, flags, field; then range, reader or remark. */
 static const struct option rows[] = {

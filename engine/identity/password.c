@@ -229,8 +229,9 @@ derive_argon2id(struct password *p, struct bytes secret)
     return argon2id_hash_raw(p->iterations, p->memory_kib, p->lanes, secret.data, secret.size, p->salt, p->salt_size, p->hash, p->hash_size) == ARGON2_OK;
 }
 
-bool
-password_derive(struct password *out, struct bytes secret)
+/* The hash, where kind, costs, salt and hash_size are there already. */
+static bool
+derive(struct password *out, struct bytes secret)
 {
     switch ((enum password_kind)out->kind) {
     case PASSWORD_SHA512:
@@ -255,15 +256,15 @@ password_verify(const struct password *password, struct bytes secret)
     memset(got.hash, 0, sizeof got.hash);
     /* HMAC's key ends in zeros of its own: for PBKDF2 "x" and "x\0" are the same, so a password with a zero byte is none. */
     bool text = secret.size == 0 || memchr(secret.data, 0, secret.size) == NULL;
-    bool same = password_derive(&got, secret) && CRYPTO_memcmp(got.hash, password->hash, password->hash_size) == 0 && text;
+    bool same = derive(&got, secret) && CRYPTO_memcmp(got.hash, password->hash, password->hash_size) == 0 && text;
     OPENSSL_cleanse(&got, sizeof got);
     return same;
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ making */
 
-uint32_t
-password_default_cost(enum password_kind kind)
+static uint32_t
+default_cost(enum password_kind kind)
 {
     static const uint32_t costs[PASSWORD_KINDS] = {
         [PASSWORD_SHA512] = 0, [PASSWORD_PBKDF2] = PBKDF2_ITERATIONS, [PASSWORD_ARGON2ID] = ARGON2_PASSES, [PASSWORD_SCRAM] = SCRAM_ITERATIONS};
@@ -277,11 +278,11 @@ password_make(struct password *out, enum password_kind kind, uint32_t cost, stru
         .kind = (uint8_t)kind,
         .salt_size = kind == PASSWORD_SCRAM ? SCRAM_SALT_SIZE : kind == PASSWORD_ARGON2ID ? PASSWORD_SALT_MAX : 12, /* 12: Mosquitto 2.0 reads no other */
         .hash_size = kind == PASSWORD_SCRAM ? PASSWORD_KEY_SIZE : PASSWORD_HASH_MAX,
-        .iterations = kind == PASSWORD_SHA512 ? 0 : cost != 0 ? cost : password_default_cost(kind),
+        .iterations = kind == PASSWORD_SHA512 ? 0 : cost != 0 ? cost : default_cost(kind),
         .memory_kib = kind == PASSWORD_ARGON2ID ? ARGON2_MEMORY_KIB : 0,
         .lanes = kind == PASSWORD_ARGON2ID ? ARGON2_LANES : 0,
     };
-    return RAND_bytes(out->salt, out->salt_size) == 1 && password_derive(out, secret);
+    return RAND_bytes(out->salt, out->salt_size) == 1 && derive(out, secret);
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- writing */

@@ -55,10 +55,6 @@ bool password_verify(const struct password *password, struct bytes secret);
 
 /* A new one with a random salt. `cost`: iterations (PBKDF2, SCRAM) or passes (Argon2id); 0: the kind's default; SHA-512 has none. False: out of memory or randomness. */
 bool password_make(struct password *out, enum password_kind kind, uint32_t cost, struct bytes secret);
-uint32_t password_default_cost(enum password_kind kind);
-
-/* As password_make, with what is random given: for test vectors, and for stand-ins that nobody can log in with. `out` has kind, costs, salt and hash_size. */
-bool password_derive(struct password *out, struct bytes secret);
 
 /* The text form with its end; at most PASSWORD_TEXT_MAX bytes. */
 void password_write(const struct password *password, char *out);

@@ -96,8 +96,8 @@ remember_path(struct shard *shard, struct connection *c)
     }
 }
 
-void
-connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
+static void
+set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer)
 {
     limits_release_address(shard, c);
     if (c->extra != NULL && peer->family != 0) {
@@ -127,7 +127,7 @@ connection_learn_peer(struct shard *shard, struct connection *c, const struct pe
     if (counted) {
         return true; /* it is nobody else */
     }
-    connection_set_peer(shard, c, peer);
+    set_peer(shard, c, peer);
     return limits_admit_address(shard, c);
 }
 
@@ -259,7 +259,7 @@ connection_accepted(struct shard *shard, const struct io_event *event)
         io_close(shard->io, event->socket);
         return;
     }
-    connection_set_peer(shard, c, &peer);
+    set_peer(shard, c, &peer);
     remember_path(shard, c);
     if ((!is_of_proxy(shard, c, &peer) && !limits_admit_address(shard, c)) || !limits_admit_connect(shard, c)) {
         connection_drop(shard, c, false);
@@ -358,11 +358,7 @@ connection_arrived(struct shard *shard, const struct io_event *event)
     if (c->extra != NULL) {
         budget_charge(shard->account, sizeof *c->extra + transport_bytes(c->extra->transport));
     }
-    const char *path = c->extra != NULL ? c->extra->peer_path : NULL;
-    connection_set_peer(shard, c, &h->peer);
-    if (path != NULL) {
-        c->extra->peer_path = path;
-    }
+    set_peer(shard, c, &h->peer);
     c->address_counted = h->address_counted;
     timer_arm(&shard->wheel, &c->timer, h->deadline_ms);
     input_bytes(shard, c, bytes_of(h->bytes, h->size));

@@ -202,7 +202,6 @@ void connection_flush_dirty(struct shard *shard);
 
 /* The peer's address: the socket's, or what a proxy says of it. Without memory for it an IPv6 peer stays unknown, which only the log says. */
 struct peer_address connection_peer(const struct connection *c);
-void connection_set_peer(struct shard *shard, struct connection *c, const struct peer_address *peer);
 /* The peer came through a Unix socket of ours, and no more is known of it. */
 static inline bool
 connection_is_unix(const struct connection *c)

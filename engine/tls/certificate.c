@@ -90,10 +90,3 @@ certificate_names_host(const struct certificate *certificate, const char *host)
 {
     return X509_check_host(x509_of(certificate), host, strlen(host), 0, NULL) == 1;
 }
-
-bool
-certificate_in_time(const struct certificate *certificate, bool *early)
-{
-    *early = X509_cmp_current_time(X509_get0_notBefore(x509_of(certificate))) > 0;
-    return !*early && X509_cmp_current_time(X509_get0_notAfter(x509_of(certificate))) > 0;
-}

@@ -24,7 +24,5 @@ char *certificate_common_name(const struct certificate *certificate);
 char *certificate_subject(const struct certificate *certificate);
 /* It may be shown for this host name: alternative names, wildcards. */
 bool certificate_names_host(const struct certificate *certificate, const char *host);
-/* Valid at this time; if not, `*early` says which side of it. */
-bool certificate_in_time(const struct certificate *certificate, bool *early);
 
 #endif

@@ -125,8 +125,8 @@ put_in_order(struct psk_table *table, unsigned *line)
     return true;
 }
 
-struct psk_table *
-psk_parse(const char *text, size_t size, const char *name, char *error, size_t error_size)
+static struct psk_table *
+parse(const char *text, size_t size, const char *name, char *error, size_t error_size)
 {
     struct psk_table *table = calloc(1, sizeof *table);
     const char *wrong = table == NULL ? "out of memory" : NULL;
@@ -156,7 +156,7 @@ psk_read(const char *path, char *error, size_t error_size)
     if (!tls_file_read(&file, "psk_file", path, error, error_size)) {
         return NULL;
     }
-    struct psk_table *table = psk_parse((const char *)file.data, file.size, path, error, error_size);
+    struct psk_table *table = parse((const char *)file.data, file.size, path, error, error_size);
     tls_file_forget(&file);
     return table;
 }

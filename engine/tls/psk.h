@@ -15,7 +15,6 @@
 
 struct psk_table;
 
-struct psk_table *psk_parse(const char *text, size_t size, const char *name, char *error, size_t error_size);
 struct psk_table *psk_read(const char *path, char *error, size_t error_size);
 void psk_free(struct psk_table **table);
 

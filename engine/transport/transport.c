@@ -69,30 +69,6 @@ wire_make_room(struct shard *shard, struct transport *t, struct wire *wire, uint
     return true;
 }
 
-uint8_t *
-transport_reserve(struct shard *shard, struct connection *c, uint32_t size)
-{
-    struct transport *t = connection_transport(c);
-    if (!wire_make_room(shard, t, &t->ready, size)) {
-        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        return NULL;
-    }
-    uint8_t *at = t->ready.bytes + t->ready.used;
-    t->ready.used += size;
-    connection_mark_dirty(shard, c);
-    return at;
-}
-
-bool
-transport_put(struct shard *shard, struct connection *c, const void *data, uint32_t size)
-{
-    uint8_t *at = transport_reserve(shard, c, size);
-    if (at != NULL) {
-        memcpy(at, data, size);
-    }
-    return at != NULL;
-}
-
 static bool
 wire_add(struct shard *shard, struct transport *t, struct wire *wire, struct bytes data)
 {
@@ -101,6 +77,18 @@ wire_add(struct shard *shard, struct transport *t, struct wire *wire, struct byt
     }
     memcpy(wire->bytes + wire->used, data.data, data.size);
     wire->used += data.size;
+    return true;
+}
+
+bool
+transport_put(struct shard *shard, struct connection *c, const void *data, uint32_t size)
+{
+    struct transport *t = connection_transport(c);
+    if (!wire_add(shard, t, &t->ready, bytes_of(data, size))) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        return false;
+    }
+    connection_mark_dirty(shard, c);
     return true;
 }
 

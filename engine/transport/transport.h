@@ -87,8 +87,7 @@ struct bytes transport_gathered(struct shard *shard, struct connection *c, struc
 /* For layers inside the encryption, if there is any: sends it through that. */
 bool transport_put_plain(struct shard *shard, struct connection *c, const void *data, uint32_t size);
 
-/* For layers: room for `size` bytes at the end of `ready`, NULL when out of memory; transport_put() copies. Both mark the connection dirty. */
-uint8_t *transport_reserve(struct shard *shard, struct connection *c, uint32_t size);
+/* For layers: bytes at the end of `ready`; marks the connection dirty. False when out of memory. */
 bool transport_put(struct shard *shard, struct connection *c, const void *data, uint32_t size);
 
 #endif
