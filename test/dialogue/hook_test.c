@@ -66,12 +66,6 @@ decide(const struct http_target *target, struct bytes body, struct http_answer *
         asked = 0;                                                                              \
     } while (0)
 
-static uint64_t
-drops(struct world *w, enum drop_reason reason)
-{
-    return world_count(w, offsetof(struct stats, drops) + reason * sizeof(uint64_t));
-}
-
 /* -------------------------------------------------------------------------------------------------------------------------- CONNECT */
 
 static void
@@ -89,8 +83,8 @@ the_server_decides_who_comes_in(struct world *w)
         claim(strstr(last_question, "\"username\":null") != NULL && strstr(last_question, "\"password\":null") != NULL);
     }
     claim_text(bytes_from(last_url), "http://127.0.0.1:1/auth");
-    claim_equal(drops(w, DROP_HOOK_DENIED), 9);
-    claim_equal(drops(w, DROP_HOOK_FAILED), 0);
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_DENIED]), 9);
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_FAILED]), 0);
 }
 
 static void
@@ -120,7 +114,7 @@ a_server_that_fails_lets_nobody_in(struct world *w)
         expect_connack(knock(w, 3, "a", .user_name = "ann", .password = "secret"), REASON_SERVER_UNAVAILABLE);
         claim_equal(asked, 2);
     }
-    claim_equal(drops(w, DROP_HOOK_FAILED), 12);
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_FAILED]), 12);
     THE_SERVER_SAYS(ALLOW);
     join(w, 5, "a", .user_name = "ann", .password = "secret");
 }
@@ -131,7 +125,7 @@ a_failure_may_be_no_opinion(struct world *w)
     THE_SERVER_SAYS({{NULL}, 503, ""});
     join(w, 5, "a");
     expect_connack(knock(w, 5, "b", .user_name = "ann", .password = "secret"), REASON_BAD_USER_NAME_OR_PASSWORD);
-    claim_equal(drops(w, DROP_HOOK_FAILED), 2);
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_FAILED]), 2);
 }
 
 /* (Every connection of the simulated network has an address of its own, and that is part of a question: so these are about topics.) */
@@ -234,9 +228,9 @@ the_server_decides_what_is_published(struct world *w)
         take(s, "good", "3", 1);
         expect_quiet(s);
     }
-    claim_equal(drops(w, DROP_HOOK_DENIED), 6); /* each is counted once */
-    claim_equal(drops(w, DROP_HOOK_FAILED), 2);
-    claim_equal(drops(w, DROP_PUBLISH_DENIED), 0);
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_DENIED]), 6); /* each is counted once */
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_FAILED]), 2);
+    claim_equal(WORLD_COUNT(w, drops[DROP_PUBLISH_DENIED]), 0);
     claim_text(bytes_from(last_url), "http://127.0.0.1:1/acl");
 }
 
@@ -325,17 +319,7 @@ more_filters_than_are_asked_about_are_denied(struct world *w)
     subscribe_to(c, filters, 300);
     claim_equal(asked, 256);
     claim_equal(WORLD_COUNT(w, subscriptions), 256);
-    claim_equal(drops(w, DROP_HOOK_DENIED), 44);
-}
-
-static uint64_t
-memory_held(struct world *w)
-{
-    uint64_t held = 0;
-    for (unsigned i = 0; i < w->broker->shard_count; i++) {
-        held += (uint64_t)w->broker->budget.accounts[i].bytes;
-    }
-    return held;
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_DENIED]), 44);
 }
 
 /* What is asked counts as memory while it is asked, and of a SUBSCRIBE with many filters only so many questions are written at a time. */
@@ -344,7 +328,7 @@ questions_that_wait_are_in_the_memory_limit(struct world *w)
 {
     THE_SERVER_SAYS(DENY);
     struct client *c = join(w, 5, "c");
-    uint64_t before = memory_held(w);
+    uint64_t before = (uint64_t)world_charged_bytes(w);
     uint8_t entries[64 * 128];
     uint32_t size = 0;
     for (unsigned i = 0; i < 64; i++) {
@@ -355,13 +339,13 @@ questions_that_wait_are_in_the_memory_limit(struct world *w)
     sim_hold_work(w->sim, true, MANY);
     client_send(c, &(struct packet){.type = PACKET_SUBSCRIBE, .subscribe = {.packet_id = 7, .count = 64, .entries = bytes_of(entries, size)}});
     expect_quiet(c);
-    uint64_t held = memory_held(w) - before;
+    uint64_t held = (uint64_t)world_charged_bytes(w) - before;
     claim(held >= 2 * size); /* the packet, and the questions' own texts */
     sim_hold_work(w->sim, false, 0);
     expect(c, PACKET_SUBACK);
     vanish(c);
     world_settle(w);
-    claim(memory_held(w) <= before);
+    claim((uint64_t)world_charged_bytes(w) <= before);
 }
 
 static void
@@ -474,7 +458,7 @@ a_request_that_waits_too_long_for_a_worker_is_not_sent(struct world *w)
     sim_hold_work(w->sim, false, 0);
     expect_connack(c, REASON_SERVER_UNAVAILABLE);
     claim_equal(asked, 0);
-    claim_equal(drops(w, DROP_HOOK_FAILED), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_HOOK_FAILED]), 1);
 }
 
 static void

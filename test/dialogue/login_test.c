@@ -8,12 +8,6 @@
 
 static char options[128], uncached[256], short_lived[256], named[256], prefixed[256], equal[256], equal_or_nameless[300];
 
-static uint64_t
-drops(struct world *w, enum drop_reason reason)
-{
-    return world_count(w, offsetof(struct stats, drops) + reason * sizeof(uint64_t));
-}
-
 static void
 usual_users(void)
 {
@@ -51,8 +45,8 @@ a_right_password_is_let_in_and_no_other(struct world *w)
         expect_connack(c, wrong);
         expect_end(c);
     }
-    claim_equal(drops(w, DROP_LOGIN_REFUSED), 3 * 6);
-    claim_equal(drops(w, DROP_BAD_INPUT), 0);
+    claim_equal(WORLD_COUNT(w, drops[DROP_LOGIN_REFUSED]), 3 * 6);
+    claim_equal(WORLD_COUNT(w, drops[DROP_BAD_INPUT]), 0);
     claim_equal(WORLD_COUNT(w, connects), 3 * 3);
 }
 
@@ -173,8 +167,8 @@ a_login_that_takes_too_long_is_told_that_the_server_is_busy(struct world *w)
         expect_connack(c, code(version, REASON_SERVER_BUSY));
         expect_end(c);
     }
-    claim_equal(drops(w, DROP_CONNECT_TIMEOUT), 0);
-    claim_equal(drops(w, DROP_WORK_LATE), 3);
+    claim_equal(WORLD_COUNT(w, drops[DROP_CONNECT_TIMEOUT]), 0);
+    claim_equal(WORLD_COUNT(w, drops[DROP_WORK_LATE]), 3);
     sim_hold_work(w->sim, false, 0);
     join(w, 5, "c", .user_name = "ann", .password = "secret");
 }
@@ -210,7 +204,7 @@ more_logins_than_can_wait_are_told_that_the_server_is_busy(struct world *w)
         expect_connack(c, code(version, REASON_SERVER_BUSY));
         expect_end(c);
     }
-    claim_equal(drops(w, DROP_WORK_FULL), 3);
+    claim_equal(WORLD_COUNT(w, drops[DROP_WORK_FULL]), 3);
     sim_hold_work(w->sim, false, 0);
     expect_connack(first, REASON_SUCCESS);
 }
@@ -315,7 +309,7 @@ after_a_reload_those_whose_user_is_gone_or_changed_have_to_go(struct world *w)
     expect_disconnect(eve, REASON_NOT_AUTHORIZED);
     expect_end(old);
     ping(bob);
-    claim_equal(drops(w, DROP_LOGIN_REFUSED), 3);
+    claim_equal(WORLD_COUNT(w, drops[DROP_LOGIN_REFUSED]), 3);
     claim_text(bytes_from(users_reload(w, NULL)), "");
     ping(bob);
 }

@@ -3,16 +3,6 @@
 
 #include "engine/session/fresh.h"
 
-static int64_t
-held_bytes(struct world *w)
-{
-    int64_t sum = 0;
-    for (unsigned i = 0; i < w->broker->shard_count; i++) {
-        sum += w->broker->budget.accounts[i].bytes;
-    }
-    return sum;
-}
-
 #define ROUNDS 8
 
 /* Plays a scene until it leaves nothing behind (slabs and pools keep their blocks, so the first rounds do): then it has to have weighed `least` at its height. */
@@ -23,7 +13,7 @@ weigh(struct world *w, int64_t (*play)(struct world *w), int64_t least)
     for (int round = 0; round < ROUNDS; round++) {
         int64_t height = play(w);
         world_advance(w, 3000);
-        int64_t after = held_bytes(w);
+        int64_t after = world_charged_bytes(w);
         if (after == before) {
             if (height - before < least) {
                 complain("%lld bytes are charged, not %lld", (long long)(height - before), (long long)least);
@@ -44,7 +34,7 @@ hold_identifiers(struct world *w)
         say(c, "a", "", .qos = 2, .id = id);
     }
     take_in(c);
-    int64_t height = held_bytes(w);
+    int64_t height = world_charged_bytes(w);
     vanish(c);
     return height;
 }
@@ -65,7 +55,7 @@ hold_in_flight(struct world *w)
         publish(p, "a", "", .qos = 1);
     }
     take_in(s);
-    int64_t height = held_bytes(w);
+    int64_t height = world_charged_bytes(w);
     vanish(s);
     bye(p, 0);
     return height;
@@ -95,7 +85,7 @@ hold_filters(struct world *w)
 {
     struct client *c = join(w, 5, "c");
     ask_many(c, "%d/", 500);
-    int64_t height = held_bytes(w);
+    int64_t height = world_charged_bytes(w);
     claim_equal(WORLD_COUNT(w, subscriptions), 500);
     vanish(c);
     return height;
@@ -112,7 +102,7 @@ hold_groups(struct world *w)
 {
     struct client *c = join(w, 5, "c");
     ask_many(c, "$share/g%d/", 300);
-    int64_t height = held_bytes(w);
+    int64_t height = world_charged_bytes(w);
     claim_equal(WORLD_COUNT(w, shared_subscriptions), 300);
     vanish(c);
     return height;
@@ -136,7 +126,7 @@ hold_lists(struct world *w)
         c[i] = join(w, 5, id);
         subscribe(c[i], "all");
     }
-    int64_t height = held_bytes(w);
+    int64_t height = world_charged_bytes(w);
     for (int i = 0; i < LISTENERS; i++) {
         sim_reset(w->sim, c[i]->connection);
     }
@@ -169,7 +159,7 @@ hold_fresh(struct world *w)
         say(p, topic, "x", .retain = true);
     }
     take_in(p);
-    int64_t height = held_bytes(w);
+    int64_t height = world_charged_bytes(w);
     vanish(s);
     for (int i = 0; i < TOPICS + 50; i++) { /* and nothing is retained afterwards */
         snprintf(topic, sizeof topic, i < TOPICS ? "r/n%d" : "r/%d", i < TOPICS ? i : i - TOPICS);

@@ -59,7 +59,7 @@ claim_peer(struct world *w, const char *id, const char *expected)
 static uint64_t
 refused(const struct world *w)
 {
-    return world_count(w, offsetof(struct stats, drops) + DROP_PROXY_HEADER * sizeof(_Atomic uint64_t));
+    return WORLD_COUNT(w, drops[DROP_PROXY_HEADER]);
 }
 
 /* Sends `header` and a CONNECT. */

@@ -1,63 +1,17 @@
 /* MQTT inside of TLS, on simulated time: handshakes whose steps run elsewhere, and everything that may happen to a connection meanwhile. */
-#include "test/dialogue/dialogue.h"
+#include "test/dialogue/speaker.h"
 
 #include "test/support/pki.h"
-#include "test/support/tls_client.h"
 
 #define MANY 1000000u
 
 /* Filled in by main(): where the certificates lie is not known before. */
 static char options[1024], watched[1200];
 
-struct speaker {
-    struct client *c; /* its connection; not its packets */
-    struct tls_client *tls;
-};
-
 static struct speaker
 speak(struct world *w, const struct tls_client_options *wishes)
 {
     return (struct speaker){meet(w, 5), tls_client_open(wishes)};
-}
-
-static void
-hush(struct speaker *s)
-{
-    tls_client_close(&s->tls);
-}
-
-static void
-send_waiting(struct speaker *s)
-{
-    uint8_t flight[65536];
-    uint32_t size;
-    while ((size = tls_client_take(s->tls, flight, sizeof flight)) > 0) {
-        client_send_raw(s->c, flight, size);
-    }
-}
-
-static void
-take_arrived(struct speaker *s)
-{
-    uint8_t bytes[65536];
-    uint32_t size;
-    world_settle(s->c->world);
-    while ((size = sim_read(s->c->world->sim, s->c->connection, bytes, sizeof bytes)) > 0) {
-        tls_client_give(s->tls, bytes, size);
-    }
-}
-
-/* As far as it gets. True: done on the client's side. */
-static bool
-shake_hands(struct speaker *s)
-{
-    bool done = false;
-    for (unsigned i = 0; i < 10; i++) {
-        done = tls_client_handshake(s->tls);
-        send_waiting(s);
-        take_arrived(s);
-    }
-    return done;
 }
 
 static void
@@ -84,12 +38,6 @@ heard(struct speaker *s)
     take_arrived(s);
     uint32_t size = tls_client_read(s->tls, bytes, sizeof bytes);
     return size > 0 ? bytes[0] >> 4 : 0;
-}
-
-static uint64_t
-drops(const struct world *w, enum drop_reason reason)
-{
-    return world_count(w, offsetof(struct stats, drops) + reason * sizeof(_Atomic uint64_t));
 }
 
 static const struct tls_client_options any = {.version = 0}, old = {.version = 12};
@@ -136,7 +84,7 @@ mqtt_without_tls_is_closed_and_counted(struct world *w)
     send_connect(c, "plain", (struct hello){0});
     world_settle(w);
     claim(client_ended(c));
-    claim_equal(drops(w, DROP_TLS_HANDSHAKE), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_TLS_HANDSHAKE]), 1);
 }
 
 /* Options flapping_refusals 2, flapping_window 10, flapping_ban 60. */
@@ -164,7 +112,7 @@ a_record_that_does_not_decrypt_ends_the_connection(struct world *w)
     client_send_raw(s.c, forged, sizeof forged);
     take_arrived(&s);
     claim(sim_finished(w->sim, s.c->connection));
-    claim_equal(drops(w, DROP_TLS_RECORD), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_TLS_RECORD]), 1);
     claim_equal(WORLD_COUNT(w, connected), 0);
     hush(&s);
 }
@@ -180,7 +128,7 @@ who_does_not_finish_the_handshake_is_cut_off(struct world *w)
     claim(client_ended(silent.c));
     take_arrived(&half);
     claim(sim_finished(w->sim, half.c->connection));
-    claim_equal(drops(w, DROP_CONNECT_TIMEOUT), 2);
+    claim_equal(WORLD_COUNT(w, drops[DROP_CONNECT_TIMEOUT]), 2);
     hush(&silent);
     hush(&half);
 }
@@ -215,8 +163,8 @@ a_deadline_that_passes_meanwhile_ends_the_connection(struct world *w)
 {
     struct speaker s = begin_step(w);
     world_advance(w, 11000);
-    claim_equal(drops(w, DROP_CONNECT_TIMEOUT), 0); /* we were late, not the peer */
-    claim_equal(drops(w, DROP_WORK_LATE), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_CONNECT_TIMEOUT]), 0); /* we were late, not the peer */
+    claim_equal(WORLD_COUNT(w, drops[DROP_WORK_LATE]), 1);
     sim_hold_work(w->sim, false, 0);
     world_settle(w);
     claim_equal(sim_broker_sockets(w->sim), 0);
@@ -230,37 +178,27 @@ what_arrives_meanwhile_is_looked_at_afterwards(struct world *w)
     const uint8_t garbage[] = "this is not a record";
     client_send_raw(s.c, garbage, sizeof garbage);
     world_settle(w);
-    claim_equal(drops(w, DROP_TLS_HANDSHAKE), 0);
+    claim_equal(WORLD_COUNT(w, drops[DROP_TLS_HANDSHAKE]), 0);
     sim_hold_work(w->sim, false, 0);
     world_settle(w);
-    claim_equal(drops(w, DROP_TLS_HANDSHAKE), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_TLS_HANDSHAKE]), 1);
     hush(&s);
-}
-
-static uint64_t
-charged(const struct world *w)
-{
-    uint64_t all = 0;
-    for (unsigned i = 0; i < w->broker->shard_count; i++) {
-        all += (uint64_t)w->broker->budget.accounts[i].bytes;
-    }
-    return all;
 }
 
 static void
 what_arrives_meanwhile_is_charged(struct world *w)
 {
     struct speaker s = begin_step(w);
-    uint64_t before = charged(w);
+    uint64_t before = (uint64_t)world_charged_bytes(w);
     static const uint8_t garbage[40000];
     client_send_raw(s.c, garbage, sizeof garbage);
     world_settle(w);
     /* Where connections may move the broker does not receive now. */
-    claim(w->broker->shard_count > 1 || charged(w) >= before + sizeof garbage);
+    claim(w->broker->shard_count > 1 || (uint64_t)world_charged_bytes(w) >= before + sizeof garbage);
     sim_hold_work(w->sim, false, 0);
     vanish(s.c);
     world_settle(w);
-    claim(charged(w) <= before);
+    claim((uint64_t)world_charged_bytes(w) <= before);
     hush(&s);
 }
 
@@ -285,7 +223,7 @@ when_too_many_wait_others_are_refused_and_counted(struct world *w)
         send_waiting(&crowd[i]);
         world_settle(w);
     }
-    uint64_t refused = drops(w, DROP_WORK_FULL);
+    uint64_t refused = WORLD_COUNT(w, drops[DROP_WORK_FULL]);
     claim(refused >= 5 && refused < 8);
     claim_equal(sim_broker_sockets(w->sim), 8 - refused);
     sim_hold_work(w->sim, false, 0);

@@ -14,12 +14,6 @@ static char *key_file, *secret_file, *other_secret_file;
 static char options[400], strict[500], claims[500], with_users[600], matching[500];
 
 static uint64_t
-drops(struct world *w, enum drop_reason reason)
-{
-    return world_count(w, offsetof(struct stats, drops) + reason * sizeof(uint64_t));
-}
-
-static uint64_t
 wall_s(const struct world *w)
 {
     return io_wall_ms(w->broker->shards[0]->io) / 1000;
@@ -107,7 +101,7 @@ a_bad_token_is_refused_in_every_version(struct world *w)
             expect_end(c);
         }
     }
-    claim_equal(drops(w, DROP_TOKEN_REFUSED), 3 * 7);
+    claim_equal(WORLD_COUNT(w, drops[DROP_TOKEN_REFUSED]), 3 * 7);
     claim_equal(WORLD_COUNT(w, sessions), 0);
 }
 
@@ -117,7 +111,7 @@ who_brings_no_token_is_judged_as_without_them(struct world *w)
     expect_connack(knock(w, 5, "x", .user_name = "hugo", .password = "secret"), REASON_NOT_AUTHORIZED);
     expect_connack(knock(w, 5, "x", .user_name = "hugo", .password = "not.a.token"), REASON_NOT_AUTHORIZED);
     expect_connack(knock(w, 5, "x"), REASON_NOT_AUTHORIZED);
-    claim_equal(drops(w, DROP_TOKEN_REFUSED), 0);
+    claim_equal(WORLD_COUNT(w, drops[DROP_TOKEN_REFUSED]), 0);
 }
 
 /* Who is let in without a name is not let in with one that no token says; nor may he stay who came while names needed no proof. */
@@ -151,7 +145,7 @@ a_token_comes_before_the_password_file(struct world *w)
     claim_text(principal_of(w, "t")->user, "rosa");
     expect_connack(knock(w, 5, "x", .user_name = "ann", .password = by_rsa("rosa", wall_s(w) - 60)), REASON_BAD_USER_NAME_OR_PASSWORD);
     expect_connack(knock(w, 5, "x", .user_name = "ann", .password = "other"), REASON_BAD_USER_NAME_OR_PASSWORD);
-    claim_equal(drops(w, DROP_TOKEN_REFUSED), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_TOKEN_REFUSED]), 1);
 }
 
 static void
@@ -192,7 +186,7 @@ who_came_in_with_a_token_has_to_go_when_it_expires(struct world *w)
     expect_disconnect(five, REASON_MAXIMUM_CONNECT_TIME);
     expect_end(four);
     expect_disconnect(silent, REASON_MAXIMUM_CONNECT_TIME);
-    claim_equal(drops(w, DROP_LOGIN_EXPIRED), 3);
+    claim_equal(WORLD_COUNT(w, drops[DROP_LOGIN_EXPIRED]), 3);
     claim_equal(WORLD_COUNT(w, sessions), 1); /* it may come back for its messages */
     rejoin(w, 5, "five", .password = by_secret("hugo", wall_s(w) + 30), .expiry_s = 1000);
 }
@@ -211,7 +205,7 @@ keep_alive_counts_beside_the_expiry(struct world *w)
         pass_seconds(w, 10);
     }
     expect_disconnect(lively, REASON_MAXIMUM_CONNECT_TIME);
-    claim_equal(drops(w, DROP_KEEP_ALIVE), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_KEEP_ALIVE]), 1);
 }
 
 static void
@@ -275,7 +269,7 @@ more_tokens_than_can_wait_are_told_that_the_server_is_busy(struct world *w)
     sim_hold_work(w->sim, true, 0);
     expect_connack(knock(w, 5, "r", .password = by_rsa("rosa", wall_s(w) + 60)), REASON_SERVER_BUSY);
     expect_connack(knock(w, 4, "r", .user_name = "u", .password = by_rsa("rosa", wall_s(w) + 60)), REASON_SERVER_UNAVAILABLE);
-    claim_equal(drops(w, DROP_WORK_FULL), 2);
+    claim_equal(WORLD_COUNT(w, drops[DROP_WORK_FULL]), 2);
     sim_hold_work(w->sim, false, 0);
     join(w, 5, "r", .password = by_rsa("rosa", wall_s(w) + 60));
 }

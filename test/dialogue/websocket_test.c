@@ -45,12 +45,6 @@ claim_closed_(struct client *c, uint16_t code)
     }
 }
 
-static uint64_t
-drops(const struct world *w, enum drop_reason reason)
-{
-    return world_count(w, offsetof(struct stats, drops) + reason * sizeof(_Atomic uint64_t));
-}
-
 static uint32_t
 connect_bytes(uint8_t *out, uint32_t room, const char *id)
 {
@@ -159,7 +153,7 @@ requests_that_are_none_get_their_status(struct world *w)
         claim_equal(c->web->status, cases[i].status);
         expect_end(c);
     }
-    claim_equal(drops(w, DROP_WEBSOCKET_UPGRADE), sizeof cases / sizeof cases[0]);
+    claim_equal(WORLD_COUNT(w, drops[DROP_WEBSOCKET_UPGRADE]), sizeof cases / sizeof cases[0]);
 }
 
 static void
@@ -197,7 +191,7 @@ a_request_that_drips_is_cut_off(struct world *w)
         pass_seconds(w, 1);
     }
     expect_end(c);
-    claim_equal(drops(w, DROP_CONNECT_TIMEOUT), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_CONNECT_TIMEOUT]), 1);
 }
 
 static void
@@ -209,7 +203,7 @@ who_upgrades_and_says_nothing_is_cut_off(struct world *w)
         pass_seconds(w, 1);
     }
     expect_end(c);
-    claim_equal(drops(w, DROP_CONNECT_TIMEOUT), 1);
+    claim_equal(WORLD_COUNT(w, drops[DROP_CONNECT_TIMEOUT]), 1);
 }
 
 static void
@@ -258,12 +252,8 @@ a_flood_of_pings_does_not_fill_memory(struct world *w)
         }
     }
     world_settle(w);
-    uint64_t held = 0;
-    for (unsigned i = 0; i < w->broker->shard_count; i++) {
-        held += (uint64_t)w->broker->budget.accounts[i].bytes;
-    }
-    claim(held < (1u << 20));
-    claim(drops(w, DROP_OUTPUT_FULL) > 0);
+    claim(world_charged_bytes(w) < 1 << 20);
+    claim(WORLD_COUNT(w, drops[DROP_OUTPUT_FULL]) > 0);
     sim_set_stuck(w->sim, c->connection, false);
     settle(c);
     client_pull(c);
@@ -294,7 +284,7 @@ static void
 a_trusted_proxy_is_not_banned_for_bad_requests(struct world *w)
 {
     send_bad_requests(w);
-    claim_equal(drops(w, DROP_WEBSOCKET_UPGRADE), 2);
+    claim_equal(WORLD_COUNT(w, drops[DROP_WEBSOCKET_UPGRADE]), 2);
     claim_equal(WORLD_COUNT(w, flapping_bans), 0);
 }
 
@@ -383,7 +373,7 @@ bad_frames_end_with_their_code(struct world *w)
         client_send_raw(c, cases[i].bytes, cases[i].size);
         claim_closed(c, cases[i].code);
     }
-    claim_equal(drops(w, DROP_WEBSOCKET_FRAME), 2 * sizeof cases / sizeof cases[0]);
+    claim_equal(WORLD_COUNT(w, drops[DROP_WEBSOCKET_FRAME]), 2 * sizeof cases / sizeof cases[0]);
 }
 
 static void
@@ -413,7 +403,7 @@ a_stuck_subscriber_costs_only_itself(struct world *w)
         }
     }
     settle(p);
-    claim(drops(w, DROP_OUTPUT_FULL) > 0);
+    claim(WORLD_COUNT(w, drops[DROP_OUTPUT_FULL]) > 0);
     sim_set_stuck(w->sim, s->connection, false);
     for (int i = 0; i < 100; i++) {
         hear(s, "a", NULL, 0);

@@ -1,9 +1,8 @@
 /* All layers at once: a PROXY header, TLS inside of the connection that it speaks of, and a WebSocket inside of that. */
-#include "test/dialogue/dialogue.h"
+#include "test/dialogue/speaker.h"
 
 #include "codec/websocket.h"
 #include "test/support/pki.h"
-#include "test/support/tls_client.h"
 
 #define REQUEST                                                                                                                                   \
     "GET /mqtt HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"              \
@@ -12,33 +11,6 @@
 
 /* Filled in by main(): where the certificate lies is not known before. */
 static char options[1024], options_behind_proxy[1100];
-
-struct speaker {
-    struct client *c; /* its connection; not its packets */
-    struct tls_client *tls;
-};
-
-static void
-send_waiting(struct speaker *s)
-{
-    uint8_t flight[65536];
-    uint32_t size;
-    while ((size = tls_client_take(s->tls, flight, sizeof flight)) > 0) {
-        client_send_raw(s->c, flight, size);
-    }
-}
-
-static void
-take_arrived(struct speaker *s)
-{
-    uint8_t bytes[65536];
-    uint32_t size;
-    do {
-        world_settle(s->c->world);
-        size = sim_read(s->c->world->sim, s->c->connection, bytes, sizeof bytes);
-        tls_client_give(s->tls, bytes, size);
-    } while (size > 0);
-}
 
 static void
 say_bytes(struct speaker *s, const void *bytes, uint32_t size)
@@ -74,11 +46,7 @@ arrive(struct world *w, const char *line)
     static const struct tls_client_options any = {.version = 0};
     struct speaker s = {meet(w, 5), tls_client_open(&any)};
     client_send_raw(s.c, line, (uint32_t)strlen(line));
-    for (unsigned i = 0; i < 10; i++) {
-        tls_client_handshake(s.tls);
-        send_waiting(&s);
-        take_arrived(&s);
-    }
+    shake_hands(&s);
     return s;
 }
 
@@ -96,12 +64,6 @@ come(struct world *w, const char *line, const char *id)
     say_frame(&s, 0x82, packet, encode_packet(packet, sizeof packet, 5, &p));
     claim(hear_all(&s, bytes, sizeof bytes) > 2 && bytes[0] == 0x82 && bytes[2] == 0x20);
     return s;
-}
-
-static void
-hush(struct speaker *s)
-{
-    tls_client_close(&s->tls);
 }
 
 static void
@@ -167,11 +129,7 @@ a_flood_of_pings_does_not_fill_memory(struct world *w)
         }
     }
     world_settle(w);
-    uint64_t held = 0;
-    for (unsigned i = 0; i < w->broker->shard_count; i++) {
-        held += (uint64_t)w->broker->budget.accounts[i].bytes;
-    }
-    claim(held < (1u << 20));
+    claim(world_charged_bytes(w) < 1 << 20);
     hush(&s);
 }
 

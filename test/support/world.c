@@ -118,6 +118,16 @@ world_count(const struct world *world, size_t offset)
     return sum;
 }
 
+int64_t
+world_charged_bytes(const struct world *world)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < world->broker->shard_count; i++) {
+        sum += world->broker->budget.accounts[i].bytes;
+    }
+    return sum;
+}
+
 void
 world_close(struct world **wp)
 {

@@ -37,6 +37,8 @@ uint64_t world_now_ms(const struct world *world);
 /* Sum of a counter over all shards; `offset`: offsetof(struct stats, counter). */
 uint64_t world_count(const struct world *world, size_t offset);
 #define WORLD_COUNT(world, counter) world_count((world), offsetof(struct stats, counter))
+/* What all shards have charged by now; the budget's own sum is as of their last turns. */
+int64_t world_charged_bytes(const struct world *world);
 
 /* What a client inside of a WebSocket has seen of it. */
 struct web {
