@@ -1,8 +1,8 @@
 #include "engine/broker.h"
 
+#include "engine/limits/ban_file.h"
 #include "engine/log.h"
 #include "engine/route/parcel.h"
-#include "engine/limits/ban_file.h"
 #include "engine/security/security.h"
 #include "engine/shard.h"
 

@@ -11,8 +11,8 @@
 #include "alloc/budget.h"
 #include "engine/config/config.h"
 #include "engine/io/io.h"
-#include "engine/mesh.h"
 #include "engine/limits/limits.h"
+#include "engine/mesh.h"
 #include "router/filter_index.h"
 
 #define BROKER_SHARDS_MAX 64

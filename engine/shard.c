@@ -1,6 +1,10 @@
 #include "engine/shard.h"
 
+#include "engine/identity/http_hook.h"
+#include "engine/identity/login.h"
+#include "engine/identity/recheck.h"
 #include "engine/job.h"
+#include "engine/limits/pace.h"
 #include "engine/log.h"
 #include "engine/net/connection.h"
 #include "engine/observe/log_topic.h"
@@ -8,10 +12,6 @@
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
-#include "engine/identity/http_hook.h"
-#include "engine/identity/login.h"
-#include "engine/limits/pace.h"
-#include "engine/identity/recheck.h"
 #include "engine/security/security.h"
 #include "engine/session/session.h"
 

@@ -1,7 +1,7 @@
 #include "engine/access/access.h"
 
-#include "engine/net/connection.h"
 #include "engine/identity/principal.h"
+#include "engine/net/connection.h"
 #include "engine/security/security.h"
 #include "engine/session/session.h"
 

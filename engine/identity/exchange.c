@@ -1,9 +1,9 @@
 #include "engine/identity/exchange.h"
 
 #include "codec/encode.h"
-#include "engine/protocol/input.h"
 #include "engine/identity/password_file.h"
 #include "engine/identity/scram.h"
+#include "engine/protocol/input.h"
 #include "engine/security/security.h"
 #include "engine/session/session.h"
 

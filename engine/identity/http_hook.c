@@ -1,11 +1,11 @@
 #include "engine/identity/http_hook.h"
 
 #include "codec/topic.h"
+#include "engine/identity/identity.h"
 #include "engine/job.h"
 #include "engine/log.h"
 #include "engine/net/alias.h"
 #include "engine/protocol/input.h"
-#include "engine/identity/identity.h"
 #include "engine/security/security.h"
 #include "engine/session/session.h"
 

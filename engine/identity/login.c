@@ -1,13 +1,13 @@
 #include "engine/identity/login.h"
 
-#include "engine/job.h"
 #include "engine/identity/exchange.h"
 #include "engine/identity/http_hook.h"
 #include "engine/identity/identity.h"
 #include "engine/identity/password_file.h"
-#include "engine/security/security.h"
 #include "engine/identity/token_login.h"
 #include "engine/identity/verified.h"
+#include "engine/job.h"
+#include "engine/security/security.h"
 #include "engine/session/session.h"
 
 #include <assert.h>

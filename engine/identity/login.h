@@ -24,8 +24,8 @@
 #define TIDEWIRE_ENGINE_IDENTITY_LOGIN_H
 
 #include "codec/decode.h"
-#include "engine/net/connection.h"
 #include "engine/identity/principal.h"
+#include "engine/net/connection.h"
 
 enum login_verdict {
     LOGIN_ACCEPTED,

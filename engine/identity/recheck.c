@@ -1,7 +1,7 @@
 #include "engine/identity/recheck.h"
 
-#include "engine/net/connection.h"
 #include "engine/identity/login.h"
+#include "engine/net/connection.h"
 
 /* Connections looked at per turn: some 50 ns each. */
 #define PER_TURN 2048u

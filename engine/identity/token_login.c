@@ -1,8 +1,8 @@
 #include "engine/identity/token_login.h"
 
+#include "engine/identity/jwt.h"
 #include "engine/job.h"
 #include "engine/log.h"
-#include "engine/identity/jwt.h"
 #include "engine/security/security.h"
 
 #include <openssl/crypto.h>

@@ -1,8 +1,8 @@
 #include "engine/limits/limits.h"
 
+#include "engine/identity/principal.h"
 #include "engine/log.h"
 #include "engine/net/connection.h"
-#include "engine/identity/principal.h"
 #include "engine/session/session.h"
 
 #include <arpa/inet.h>

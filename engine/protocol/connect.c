@@ -1,10 +1,10 @@
 /* CONNECT, DISCONNECT and AUTH: how a connection gets its session, and how it says goodbye. */
-#include "engine/log.h"
-#include "engine/protocol/input.h"
 #include "engine/identity/exchange.h"
 #include "engine/identity/http_hook.h"
-#include "engine/limits/limits.h"
 #include "engine/identity/login.h"
+#include "engine/limits/limits.h"
+#include "engine/log.h"
+#include "engine/protocol/input.h"
 #include "engine/session/session.h"
 
 #include "codec/encode.h"

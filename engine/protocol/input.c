@@ -1,11 +1,11 @@
 #include "engine/protocol/input.h"
 
 #include "codec/encode.h"
-#include "engine/log.h"
 #include "engine/identity/exchange.h"
 #include "engine/identity/http_hook.h"
 #include "engine/limits/limits.h"
 #include "engine/limits/pace.h"
+#include "engine/log.h"
 #include "engine/session/session.h"
 
 #include <stdlib.h>

@@ -2,13 +2,13 @@
 #include "codec/encode.h"
 #include "codec/forward.h"
 #include "codec/topic.h"
+#include "engine/access/access.h"
+#include "engine/identity/http_hook.h"
+#include "engine/limits/pace.h"
 #include "engine/log.h"
 #include "engine/net/alias.h"
 #include "engine/protocol/input.h"
 #include "engine/route/route.h"
-#include "engine/access/access.h"
-#include "engine/identity/http_hook.h"
-#include "engine/limits/pace.h"
 #include "engine/session/session.h"
 
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. */

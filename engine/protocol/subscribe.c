@@ -1,12 +1,12 @@
 #include "engine/protocol/subscribe.h"
 
 #include "codec/encode.h"
+#include "engine/access/access.h"
+#include "engine/identity/http_hook.h"
 #include "engine/log.h"
 #include "engine/protocol/input.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
-#include "engine/access/access.h"
-#include "engine/identity/http_hook.h"
 
 #include <stdlib.h>
 

@@ -1,10 +1,10 @@
 #include "engine/route/deliver.h"
 
 #include "codec/forward.h"
+#include "engine/access/access.h"
 #include "engine/log.h"
 #include "engine/net/alias.h"
 #include "engine/net/connection.h"
-#include "engine/access/access.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,17 +1,17 @@
 #include "engine/security/security.h"
 
 #include "engine/limits/ban_file.h"
+#include "engine/security/security_parts.h"
 #include "engine/tls/tickets.h"
 #include "engine/tls/tls_context.h"
-#include "engine/security/security_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
 #include "engine/access/acl.h"
 #include "engine/identity/password_file.h"
+#include "engine/log.h"
 
 #define WARNING_BYTES 512
 

@@ -1,6 +1,8 @@
 #include "engine/session/session.h"
 
 #include "codec/forward.h"
+#include "engine/access/access.h"
+#include "engine/identity/principal.h"
 #include "engine/log.h"
 #include "engine/net/connection.h"
 #include "engine/protocol/subscribe.h"
@@ -8,8 +10,6 @@
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
-#include "engine/access/access.h"
-#include "engine/identity/principal.h"
 
 #include <assert.h>
 #include <stdlib.h>

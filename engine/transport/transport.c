@@ -1,7 +1,7 @@
 #include "engine/transport/transport.h"
 
-#include "engine/protocol/input.h"
 #include "engine/limits/limits.h"
+#include "engine/protocol/input.h"
 #include "engine/security/security.h"
 
 #include <assert.h>
