@@ -28,6 +28,8 @@ struct message {
     uint64_t expiry_ms;   /* shard monotonic time at which it expires; 0: never */
     uint64_t stamp;       /* order among retained messages of the process (engine/route/replay.h Y3); 0: not one */
     uint64_t publisher;   /* session identity, for No Local; 0: the broker itself */
+    uint64_t body;        /* its number in the journal (engine/durable/keep.h); 0: not there */
+    uint64_t kept_at;     /* position of that record */
     const uint8_t *bytes; /* topic, properties, payload */
     struct message *lender; /* NULL: bytes are our own */
     uint16_t lender_shard;

@@ -175,6 +175,8 @@ handle_event(struct shard *shard, const struct io_event *event)
             connection_closed(shard, c);
         }
         break;
+    case IO_FILE_DONE:
+        break;
     case IO_WORKED:
         job_finished(shard, (struct job *)(uintptr_t)event->token);
         break;

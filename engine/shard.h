@@ -39,6 +39,9 @@ enum timer_kind {
 };
 
 struct connection;
+struct journal;
+struct keeper;
+struct promises;
 struct session;
 struct verified;
 struct replay;
@@ -76,6 +79,10 @@ struct http_hook {
 
 struct shard {
     unsigned number;
+    struct journal *journal;     /* NULL: nothing is kept on disk */
+    struct keeper *keeper;       /* engine/durable/keep.h; with the journal */
+    struct promises *promises;   /* engine/durable/promise.h; with the journal */
+    bool disk_full;              /* as of this turn */
     struct broker *broker;
     struct io *io;
     const struct config *config; /* as of this turn */

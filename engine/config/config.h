@@ -91,6 +91,13 @@ struct config_certificate {
 #define CONFIG_HTTP_HEADERS_MAX 8
 #define CONFIG_JWT_CLAIMS_MAX 8
 
+/* When something counts as kept: option persistence_sync. */
+enum config_sync {
+    CONFIG_SYNC_ALWAYS,   /* it is on the disk */
+    CONFIG_SYNC_INTERVAL, /* the kernel has it, and it is on the disk soon */
+    CONFIG_SYNC_NONE,     /* the kernel has it */
+};
+
 struct config_listener {
     char *host;                 /* NULL: all interfaces */
     uint16_t port;              /* 0: a Unix socket */
@@ -202,6 +209,17 @@ struct config {
     uint64_t max_retained_messages;     /* `max_retained_messages`, default 0: none */
     uint64_t max_retained_bytes;        /* `max_retained_bytes`, default 0: none */
     uint32_t retain_expiry_interval_s;  /* 0: never */
+    uint64_t queue_memory_limit;        /* `queue_memory_limit`: bytes of queued messages in memory, for all shards, before queues of kept sessions go to the disk; default 256 MiB */
+
+    /* The journal (engine/journal/journal.h) */
+    bool persistence;                   /* default false */
+    char *persistence_location;         /* directory; NULL: the current one */
+    enum config_sync persistence_sync;  /* default CONFIG_SYNC_ALWAYS */
+    uint32_t persistence_interval_ms;   /* CONFIG_SYNC_INTERVAL */
+    uint32_t persistence_segment_size;  /* default 16 MiB */
+    uint64_t persistence_disk_limit;    /* default 0: what the disk has */
+    bool retained_persistence;          /* default true */
+
     uint64_t memory_limit;              /* `memory_limit`, bytes for all shards; default: three quarters of the machine's memory */
 
     /* Limits (R; engine/limits/limits.h) */

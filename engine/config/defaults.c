@@ -209,6 +209,9 @@ config_new(void)
     config->max_subscriptions = 10000;
     config->max_topic_levels = 128;
     config->retain_available = true;
+    config->queue_memory_limit = 256 << 20;
+    config->persistence_segment_size = 16 << 20;
+    config->retained_persistence = true;
     config->memory_limit = default_memory_limit();
 
     config->address_prefix_ipv4 = 32;
@@ -259,6 +262,7 @@ config_free(struct config **configp)
     }
     config_security_fini(&config->security);
     free(config->ban_file);
+    free(config->persistence_location);
     free(config->log_file);
     free(config->log_timestamp_format);
     free(config->config_file);

@@ -398,6 +398,28 @@ special_read_message_size_limit(struct parser *parser, const struct option *opti
 }
 
 bool
+special_read_persistence_sync(struct parser *parser, const struct option *option, char *value)
+{
+    const char *word = value_next_word(&value);
+    struct config *config = parser->config;
+    if (word != NULL && strcmp(word, "interval") == 0) {
+        int64_t ms;
+        if (!value_read_number(parser, option, value, 1, 3600000, &ms)) {
+            return false;
+        }
+        config->persistence_sync = CONFIG_SYNC_INTERVAL;
+        config->persistence_interval_ms = (uint32_t)ms;
+        return true;
+    }
+    bool always = word != NULL && strcmp(word, "always") == 0;
+    if (!always && (word == NULL || strcmp(word, "none") != 0)) {
+        return parser_refuse(parser, "option '%s' is always, interval with a number of milliseconds, or none", option->name);
+    }
+    config->persistence_sync = always ? CONFIG_SYNC_ALWAYS : CONFIG_SYNC_NONE;
+    return true;
+}
+
+bool
 special_read_persistent_client_expiration(struct parser *parser, const struct option *option, char *value)
 {
     return value_read_duration(parser, option, value, &parser->config->persistent_client_expiration_s);

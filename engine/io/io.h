@@ -1,5 +1,5 @@
 /*
- * io: the one seam between the engine and the world: time, randomness, sockets, wake-ups and worker threads.
+ * io: the one seam between the engine and the world: time, randomness, sockets, files, wake-ups and worker threads.
  *
  * Two implementations, chosen when linking: uring.c (the kernel, through one io_uring per shard) and sim.c (a deterministic
  * network and clock for all shards in one thread, driven from a seed; its own controls are in engine/io/sim.h). The engine calls
@@ -54,6 +54,7 @@ enum io_event_type {
     IO_MOVE_FAILED,   /* on the sending shard. token: as given. The socket is gone */
     IO_CLOSED,        /* the last event of a socket; whatever the engine kept for it may be freed */
     IO_WORKED,        /* a piece of work is done. token: its argument. No socket */
+    IO_FILE_DONE,     /* token: as given to io_file_put, _get or _flush. result: bytes, or -errno. No socket */
 };
 
 struct io_event {
@@ -150,12 +151,54 @@ void io_close(struct io *io, io_socket socket);
  */
 void io_move(struct io *io, io_socket socket, unsigned target_shard, uint64_t token);
 
+/* ---------------------------------------------------------------------------------------------------------------- files */
+
+struct io_file; /* open; its ranges may be used by several threads at once */
+
+/* What io_file_put() and io_file_get() want offset, size and address to be multiples of. */
+#define IO_FILE_ALIGN 4096u
+
+enum io_file_flags {
+    IO_FILE_CREATE = 1, /* if it is not there; readable by its owner only */
+    IO_FILE_DIRECT = 2, /* around the page cache, where the file system can do that; elsewhere through it */
+};
+
+/*
+ * These block, and are for the start, the end and work off the shards; any thread may call them. 0, or -errno.
+ */
+int io_file_open(struct io_set *set, const char *path, unsigned flags, struct io_file **out);
+/* Nothing is under way on it any more. Nulls the pointer; NULL is fine. */
+void io_file_close(struct io_file **file);
+int64_t io_file_size(struct io_file *file);
+/* Bytes read, fewer than asked for only at the file's end, or -errno. */
+int64_t io_file_read(struct io_file *file, uint64_t offset, void *out, size_t size);
+/* All of it. With IO_FILE_DIRECT everything is aligned. */
+int io_file_write(struct io_file *file, uint64_t offset, const void *bytes, size_t size);
+/* What was written to it is on the disk, its size too. The directory's entry for it: io_directory_sync(). */
+int io_file_sync(struct io_file *file);
+int io_directory_make(struct io_set *set, const char *path); /* 0 if it is there already */
+int io_directory_list(struct io_set *set, const char *path, void (*each)(void *context, const char *name), void *context);
+int io_directory_sync(struct io_set *set, const char *path);
+/* Until io_close_all(): -EWOULDBLOCK if another process has it. */
+int io_directory_lock(struct io_set *set, const char *path);
+int io_rename(struct io_set *set, const char *from, const char *to); /* replaces what is there */
+int io_remove(struct io_set *set, const char *path);                 /* a file, or an empty directory */
+
+/*
+ * On the shard's ring; all three are told by IO_FILE_DONE, in any order, with the token and as result the bytes (0 for a flush) or -errno. The bytes stay untouched until
+ * then. `durable`: told only once it is on the disk. io_leave() waits for what is under way, and does not tell it.
+ */
+void io_file_put(struct io *io, struct io_file *file, uint64_t offset, const void *bytes, uint32_t size, bool durable, uint64_t token);
+void io_file_get(struct io *io, struct io_file *file, uint64_t offset, void *out, uint32_t size, uint64_t token);
+void io_file_flush(struct io *io, struct io_file *file, uint64_t token);
+
 /* ------------------------------------------------------------------------------------------------- work off the shard */
 
 enum io_work_class {
     IO_WORK_CRYPTO,  /* tenths of a millisecond each: handshakes */
     IO_WORK_HASH,    /* tens of milliseconds each, on purpose: password hashes */
     IO_WORK_REQUEST, /* waits for other servers */
+    IO_WORK_DISK,    /* makes and clears files */
     IO_WORK_CLASSES,
 };
 

@@ -63,6 +63,7 @@ struct connection_extra {
     struct token_work *token;      /* a token that is verified off the shard */
     struct hook_wait *hook;        /* questions that an HTTP hook is asked */
     uint64_t pace_until_ms;        /* while `paced` */
+    struct promise *promises, *promises_last; /* what was promised to it: engine/durable/promise.h */
     struct rate_bucket publishes, bytes; /* engine/limits/pace.h: what this client has taken */
 };
 
@@ -85,6 +86,7 @@ struct connection {
     bool peer_is_v6 : 1;
     bool waiting : 1;                     /* K5 */
     bool paced : 1;                       /* engine/limits/pace.h: not read until pace_until_ms; the timer is for that */
+    bool barred : 1;                      /* its output waits for the journal: promise_open() */
     bool address_counted : 1;             /* engine/limits/limits.h L1 */
     uint16_t alias_max_out;               /* aliases that we may use */
     struct chunk *out_first;              /* NULL: no output */

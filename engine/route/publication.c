@@ -14,6 +14,8 @@ publication_init(struct publication *p)
     p->qos = 0;
     p->retain = false;
     p->topic_cut = false;
+    p->token.identity = 0;
+    p->needs = (struct promise_needs){0};
     memset(p->image_size, 0, sizeof p->image_size);
 }
 

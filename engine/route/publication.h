@@ -15,6 +15,8 @@
 
 #include "codec/packet.h"
 #include "engine/access/acl.h"
+#include "engine/durable/entry.h"
+#include "engine/durable/promise.h"
 #include "engine/shard.h"
 
 /* Kinds of encoded images: by version (3.x, 5) and whether there is a packet identifier. */
@@ -35,6 +37,8 @@ struct publication {
     uint8_t qos;
     bool retain;
     bool topic_cut;            /* `cut_topic` is made */
+    struct entry_token token;  /* a QoS 2 message of a kept session; identity 0: none */
+    struct promise_needs needs; /* filled on the way */
     uint32_t image_size[PUBLICATION_IMAGES]; /* 0: not made yet */
     uint8_t images[PUBLICATION_IMAGES][PUBLICATION_IMAGE_BYTES];
     struct acl_topic cut_topic;

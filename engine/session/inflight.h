@@ -33,6 +33,8 @@ struct delivery {
         uint32_t one;           /* if identifier_count == 1 */
         uint32_t *many;         /* heap */
     } identifiers;              /* Subscription Identifiers */
+    uint64_t number;            /* in a kept session: engine/durable/keep.h K2; else 0 */
+    uint64_t kept_at;           /* position of its record in the journal */
     uint32_t share_serial;      /* of a shared subscription's group; 0: none */
     uint32_t share_filter;
     uint16_t identifier_count;
@@ -44,6 +46,7 @@ struct delivery {
     uint8_t counted : 1;        /* in the session's `unacknowledged` */
     uint8_t replayed : 1;       /* a retained message for a new subscription: room was made for it (engine/route/replay.h) */
     uint8_t state : 2;          /* enum delivery_state */
+    uint8_t promised : 1;       /* in flight, and to be sent once it is durable */
 };
 
 struct inflight {

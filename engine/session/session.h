@@ -79,6 +79,7 @@ struct session_owed {
     struct inflight inflight;
     uint64_t queue_bytes;
     uint64_t unacknowledged_bytes;  /* option max_inflight_bytes */
+    uint64_t delivery_number;       /* the last one given: engine/durable/keep.h K2 */
     uint32_t queue_count;
     uint32_t queue_qos0_count;      /* of these; newer QoS 0 messages go behind them (MQTT5 [MQTT-4.6.0-6]) */
 };
@@ -91,6 +92,7 @@ struct session_extra {
     struct fresh *fresh;            /* topics delivered live while replays run; NULL: none run */
     struct principal *principal;    /* whom it acts as; NULL: anonymous, and nothing to remember */
     struct received received;
+    uint64_t received_count;        /* QoS 2 messages that were routed: of a kept session */
     uint32_t replay_count;
     uint16_t replay_granted;        /* sum over its replays */
 };
@@ -124,7 +126,11 @@ struct session {
     uint32_t expiry_s;              /* Session Expiry Interval; 0: ends with the connection */
     uint16_t client_id_size;
     uint8_t version;                /* of the last connection */
+    uint8_t flags;                  /* SESSION_KEPT */
 };
+
+/* It outlives its connection and is in the journal: engine/durable/keep.h K1. */
+#define SESSION_KEPT 1u
 static_assert(sizeof(struct session) == 128, "counts in bytes per session");
 
 static inline struct bytes

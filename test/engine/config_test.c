@@ -738,7 +738,7 @@ what_is_not_supported_is_refused_by_name(void **state)
     static const char *const names[] = {
         "check_retain_source true", "tls_engine e", "tls_engine_kpass_sha1 a",
         "plugin /x.so", "plugin_opt_some_thing 1", "auth_plugin /x.so", "auth_opt_db 1",
-        "mount_point a/", "persistence true", "connection bridge", "address 192.0.2.1", "topic # both",
+        "mount_point a/", "connection bridge", "address 192.0.2.1", "topic # both",
         "bridge_cafile c", "remote_username u", "message_size_limit 100", "http_dir /var/www",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -748,6 +748,34 @@ what_is_not_supported_is_refused_by_name(void **state)
         refuse(text, name);
         refuse(text, "is not supported: ");
     }
+}
+
+static void
+persistence_is_off_and_has_mosquittos_names(void **state)
+{
+    (void)state;
+    struct config *config = config_default();
+    assert_false(config->persistence);
+    assert_int_equal(config->persistence_sync, CONFIG_SYNC_ALWAYS);
+    assert_true(config->retained_persistence);
+    config_free(&config);
+    config = accept("persistence true\npersistence_location /var/lib/tidewire/\npersistence_sync interval 100\n"
+                    "persistence_segment_size 1048576\npersistence_disk_limit 100000000\nqueue_memory_limit 0\nretained_persistence false\n");
+    assert_true(config->persistence);
+    assert_string_equal(config->persistence_location, "/var/lib/tidewire/");
+    assert_int_equal(config->persistence_sync, CONFIG_SYNC_INTERVAL);
+    assert_int_equal(config->persistence_interval_ms, 100);
+    assert_int_equal(config->persistence_segment_size, 1048576);
+    assert_int_equal(config->persistence_disk_limit, 100000000);
+    assert_int_equal(config->queue_memory_limit, 0);
+    assert_false(config->retained_persistence);
+    config_free(&config);
+    config = accept("persistence_sync none\n");
+    assert_int_equal(config->persistence_sync, CONFIG_SYNC_NONE);
+    config_free(&config);
+    refuse("persistence_sync sometimes\n", "test.conf:1: option 'persistence_sync' is always, interval with a number of milliseconds, or none");
+    refuse("persistence_sync interval\n", "persistence_sync");
+    refuse("persistence_sync interval 0\n", "persistence_sync");
 }
 
 static void
@@ -764,7 +792,7 @@ static void
 what_makes_no_difference_is_accepted_with_a_warning(void **state)
 {
     (void)state;
-    struct config *config = accept("set_tcp_nodelay true\nautosave_interval 1800\nlog_type websockets\npersistence_location /var/lib/\n");
+    struct config *config = accept("set_tcp_nodelay true\nautosave_interval 1800\nlog_type websockets\npersistence_file mosquitto.db\n");
     assert_int_equal(config->warning_count, 4);
     assert_true(warns(config, "test.conf:1: option 'set_tcp_nodelay' is ignored: TCP_NODELAY is always set"));
     config_free(&config);
@@ -1325,6 +1353,7 @@ main(void)
         cmocka_unit_test(options_of_tls_that_do_not_fit_together_are_refused),
         cmocka_unit_test(an_access_list_is_a_path_that_nobody_opens_yet),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+        cmocka_unit_test(persistence_is_off_and_has_mosquittos_names),
         cmocka_unit_test(switching_off_what_is_not_there_is_accepted),
         cmocka_unit_test(what_makes_no_difference_is_accepted_with_a_warning),
         cmocka_unit_test(warnings_are_bounded),

@@ -1,0 +1,61 @@
+/*
+ * keep: writes into the shard's journal what happens to sessions that outlive their connection, to retained messages, and to what is owed to them. Each function is to be
+ * called right after the change in memory; without a journal, or for a session that is not kept, it does nothing.
+ *
+ * Messages: between the routing of one publication and keep_publication() its deliveries are collected, and become one record.
+ *
+ * Invariants
+ *   K1  a session is kept exactly while SESSION_KEPT is set; then its journal has a SESSION record.
+ *   K2  a delivery of a kept session with QoS > 0 has a number, larger than those before it in its queue; its message has a body number unless it was released.
+ *   K3  what a record says is the state at its place in the journal; so copies made later (engine/durable/compact.h) may stand in for all that came before.
+ */
+#ifndef TIDEWIRE_ENGINE_DURABLE_KEEP_H
+#define TIDEWIRE_ENGINE_DURABLE_KEEP_H
+
+#include "engine/session/session.h"
+#include "engine/shard.h"
+
+struct publication;
+struct message;
+
+/* Whether the session is to be kept, and is; `session->expiry_s` decides. */
+static inline bool
+keep_is_kept(const struct session *s)
+{
+    return (s->flags & SESSION_KEPT) != 0;
+}
+
+/* After CONNECT, and when its principal or expiry has changed: makes it kept, or not any more. True if the journal has got a record. */
+bool keep_session(struct shard *shard, struct session *session);
+void keep_session_end(struct shard *shard, struct session *session);
+void keep_absent(struct shard *shard, struct session *session);
+void keep_subscription(struct shard *shard, const struct session *session, const struct subscription *s);
+void keep_unsubscribed(struct shard *shard, const struct session *session, struct bytes text);
+void keep_will(struct shard *shard, struct session *session);
+void keep_will_dropped(struct shard *shard, struct session *session);
+
+/* A delivery that was queued or put in flight for this publication. */
+void keep_delivery(struct shard *shard, struct publication *p, struct session *session, struct delivery *delivery);
+/* This shard keeps the publication as its topic's retained message. `message`: as it is kept. */
+void keep_retained(struct shard *shard, struct publication *p, struct message *message);
+void keep_retain_removed(struct shard *shard, struct publication *p);
+/* All of it was routed: writes the record, and adds its position to what the publication waits for. */
+void keep_publication(struct shard *shard, struct publication *p);
+
+/* Deliveries of kept sessions. */
+void keep_sent(struct shard *shard, struct session *session, struct delivery *delivery);     /* has a packet identifier now */
+void keep_released(struct shard *shard, struct session *session, struct delivery *delivery); /* PUBREC has come */
+void keep_done(struct shard *shard, struct session *session, struct delivery *delivery);     /* acknowledged, dropped, expired */
+void keep_done_number(struct shard *shard, uint64_t identity, uint64_t number);
+
+void keep_received(struct shard *shard, uint64_t identity, uint64_t count, uint16_t packet_id);
+void keep_completed(struct shard *shard, const struct session *session, uint16_t packet_id);
+
+/* True if the disk is full, and what would add to it is to be refused. */
+static inline bool
+keep_is_full(const struct shard *shard)
+{
+    return shard->journal != NULL && shard->disk_full;
+}
+
+#endif

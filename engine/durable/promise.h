@@ -1,0 +1,100 @@
+/*
+ * promise: what a shard will say, or do, once something is durable; in the order in which it was promised.
+ *
+ *   own      waits for this shard's journal:  SUBACK and the like, PUBREL, QoS 2 to a subscriber, the second step of PUBREC, settlements, confirmations
+ *   across   waits for other shards as well:  acknowledgements of PUBLISH
+ *
+ * A publication that entered here may be owed to sessions on other shards. Parcels that have to be confirmed are counted for each pair of shards; the receiver confirms up to
+ * a count when its journal has committed what came of them. What goes through a shared subscription is settled one by one (struct gate): it may be passed on several times.
+ *
+ *   publisher's shard                        other shard
+ *   PUBLISH, counted ──────────────────────► record, commit
+ *                   ◄─────── CONFIRM (count)
+ *   home of a group: SHARE_DELIVER with a gate ──► record, commit
+ *                   ◄─────── SETTLED (gate)
+ *
+ * Waiting goes one way only: across ─► confirmations (gated or not) ─► settlements ─► a shard's own journal. So nothing waits in a circle.
+ *
+ * A QoS 2 message of a session that is kept counts as received only when all shards have confirmed; that is recorded then, and PUBREC follows once it is durable. A crash
+ * in between makes the client send it again, and the shards that have it know it by its token (engine/durable/token.h).
+ *
+ * Invariants
+ *   W1  acknowledgements of one connection leave in the order of the packets that they are for.
+ *   W2  who waits for nothing is answered at once, unless W1 forbids it.
+ *   W3  a promise whose connection is gone says nothing; what it was to do to its session is done.
+ *
+ * Without a journal nothing here ever waits.
+ */
+#ifndef TIDEWIRE_ENGINE_DURABLE_PROMISE_H
+#define TIDEWIRE_ENGINE_DURABLE_PROMISE_H
+
+#include "codec/bytes.h"
+
+#include <stdbool.h>
+
+struct connection;
+struct delivery;
+struct publication;
+struct session;
+struct session_suback;
+struct shard;
+struct gate;
+
+/* What a publication waits for. All zero: nothing. */
+struct promise_needs {
+    uint64_t position;   /* of this shard's journal; 0: none */
+    uint64_t targets;    /* shards whose confirmation of what was sent to them so far is waited for */
+    struct gate *gate;   /* NULL: none */
+};
+
+/* A gate as it travels with a parcel. serial 0: none. */
+struct gate_reference {
+    struct gate *gate;
+    uint32_t serial;
+    uint8_t shard;
+};
+
+/*
+ * A whole acknowledgement for a PUBLISH, in its turn. `received`: it is a QoS 2 message of a kept session, whose packet identifier is to be recorded first. Nothing may be
+ * added to `needs` afterwards.
+ */
+void promise_acknowledge(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason, const struct promise_needs *needs, bool received);
+/* A whole packet once the journal is committed up to now; at once if it is. */
+void promise_packet(struct shard *shard, struct connection *c, const void *packet, uint32_t size);
+/* Nothing is sent to this connection until then: its CONNACK speaks of state that is not durable yet. */
+void promise_open(struct shard *shard, struct connection *c);
+/* A SUBACK that has all its codes: subscribe_finish() is called for it. */
+void promise_suback(struct shard *shard, struct session *session, const struct session_suback *suback);
+/* deliver_in_flight() of this delivery, or its PUBREL, if it still is in flight then, and its session connected. */
+void promise_send(struct shard *shard, struct session *session, const struct delivery *delivery);
+void promise_release(struct shard *shard, struct session *session, const struct delivery *delivery);
+
+/* The connection ends: what was promised to it is given up. */
+void promise_forget(struct shard *shard, struct connection *c);
+
+/* --------------------------------------------------------------------------------------------------------- other shards */
+
+/* Counts a parcel that `target` has to confirm. */
+void promise_count_parcel(struct shard *shard, unsigned target, struct promise_needs *needs);
+/* One of these has come from there, and was handled; `gate`: what came of it is settled then, or NULL. */
+void promise_note_parcel(struct shard *shard, unsigned from, struct gate *gate);
+/* After a pass over all queues: what has come in it is confirmed once it is committed. */
+void promise_confirm(struct shard *shard);
+
+/* One more piece of this publication is on its way through a shared subscription: a reference for its parcel. NULL gate inside when out of memory. */
+struct gate_reference promise_gate(struct shard *shard, struct promise_needs *needs);
+/* A gate for a message that leaves this shard though it is recorded here: then the record of this delivery is over (keep_done_number). */
+struct gate_reference promise_gate_leaving(struct shard *shard, const struct session *session, const struct delivery *delivery);
+/* The message has found its session, or was given up: settled when this shard's journal has committed what it holds now. */
+void promise_settle(struct shard *shard, const struct gate_reference *gate);
+
+/* Parcels CONFIRM and SETTLED. */
+void promise_handle(struct shard *shard, unsigned from, const void *parcel);
+/* Whenever the journal may have committed more. */
+void promise_keep(struct shard *shard);
+
+/* Anything that still waits. */
+bool promise_any(const struct shard *shard);
+void promise_fini(struct shard *shard);
+
+#endif
