@@ -1,5 +1,7 @@
 #include "codec/bytes.h"
 
+#include <endian.h>
+
 uint32_t
 reader_u32(struct reader *r)
 {
@@ -8,6 +10,17 @@ reader_u32(struct reader *r)
         return 0;
     }
     return (uint32_t)b.data[0] << 24 | (uint32_t)b.data[1] << 16 | (uint32_t)b.data[2] << 8 | b.data[3];
+}
+
+uint64_t
+reader_u64(struct reader *r)
+{
+    struct bytes b = reader_take(r, 8);
+    uint64_t value = 0;
+    if (!r->failed) {
+        memcpy(&value, b.data, sizeof value);
+    }
+    return be64toh(value);
 }
 
 uint32_t
@@ -81,6 +94,16 @@ writer_u32(struct writer *w, uint32_t value)
         room[1] = (uint8_t)(value >> 16);
         room[2] = (uint8_t)(value >> 8);
         room[3] = (uint8_t)value;
+    }
+}
+
+void
+writer_u64(struct writer *w, uint64_t value)
+{
+    uint8_t *room = claim(w, 8);
+    uint64_t ordered = htobe64(value);
+    if (room != NULL) {
+        memcpy(room, &ordered, sizeof ordered);
     }
 }
 

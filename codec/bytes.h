@@ -103,6 +103,7 @@ reader_binary(struct reader *r)
 }
 
 uint32_t reader_u32(struct reader *r);
+uint64_t reader_u64(struct reader *r);
 
 /*
  * A Variable Byte Integer in its shortest form; a longer form of the same value fails, as does a fifth byte.
@@ -123,6 +124,7 @@ writer_of(uint8_t *out, uint32_t size)
 void writer_u8(struct writer *w, uint8_t value);
 void writer_u16(struct writer *w, uint16_t value);
 void writer_u32(struct writer *w, uint32_t value);
+void writer_u64(struct writer *w, uint64_t value);
 void writer_varint(struct writer *w, uint32_t value); /* value <= BYTES_VARINT_MAX, else failed */
 void writer_put(struct writer *w, struct bytes b);    /* raw bytes */
 void writer_binary(struct writer *w, struct bytes b); /* two-byte length first; size <= 65535, else failed */

@@ -26,10 +26,11 @@ reader_on(const char *text)
 
 CLAIM(integers_are_big_endian)
 {
-    struct reader r = reader_on("01 0203 04050607");
+    struct reader r = reader_on("01 0203 04050607 08090a0b0c0d0e0f");
     assert_int_equal(reader_u8(&r), 0x01);
     assert_int_equal(reader_u16(&r), 0x0203);
     assert_int_equal(reader_u32(&r), 0x04050607);
+    assert_int_equal(reader_u64(&r), 0x08090a0b0c0d0e0f);
     assert_false(r.failed);
     assert_int_equal(reader_left(&r), 0);
 }
@@ -103,6 +104,7 @@ CLAIM(reader_stays_put_after_its_first_error)
     assert_int_equal(reader_u8(&r), 0);
     assert_int_equal(reader_u16(&r), 0);
     assert_int_equal(reader_u32(&r), 0);
+    assert_int_equal(reader_u64(&r), 0);
     assert_int_equal(reader_varint(&r), 0);
     assert_int_equal(reader_take(&r, 1).size, 0);
     assert_int_equal(reader_binary(&r).size, 0);
@@ -117,6 +119,9 @@ CLAIM(each_read_needs_all_its_bytes)
     assert_true(r.failed);
     r = reader_on("000000");
     reader_u32(&r);
+    assert_true(r.failed);
+    r = reader_on("00000000 000000");
+    reader_u64(&r);
     assert_true(r.failed);
     r = reader_on("0004 616161");
     reader_binary(&r);
@@ -151,16 +156,17 @@ CLAIM(string_that_is_not_utf8_fails_and_binary_does_not)
 
 CLAIM(writer_fills_exactly_its_room)
 {
-    uint8_t out[12];
+    uint8_t out[20];
     struct writer w = writer_of(out, sizeof out);
     writer_u8(&w, 0x01);
     writer_u16(&w, 0x0203);
     writer_u32(&w, 0x04050607);
+    writer_u64(&w, 0x08090a0b0c0d0e0f);
     writer_binary(&w, bytes_of("ab", 2));
     writer_put(&w, bytes_of("c", 1));
     assert_false(w.failed);
     assert_ptr_equal(w.at, w.end);
-    assert_true(bytes_equal(bytes_of(out, sizeof out), wire("01020304050607 <ab> 'c'")));
+    assert_true(bytes_equal(bytes_of(out, sizeof out), wire("0102030405060708090a0b0c0d0e0f <ab> 'c'")));
 }
 
 /* B2 */
@@ -172,6 +178,7 @@ CLAIM(writer_stays_put_after_its_first_error)
     assert_true(w.failed);
     writer_u8(&w, 1);
     writer_u16(&w, 1);
+    writer_u64(&w, 1);
     writer_varint(&w, 1);
     writer_put(&w, bytes_of("a", 1));
     writer_binary(&w, bytes_of("a", 1));
