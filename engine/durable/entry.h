@@ -176,10 +176,19 @@ void entry_put_will(struct writer *w, const struct entry_will *e);
 uint32_t entry_page_size(const struct entry_page *e); /* without items */
 void entry_put_page(struct writer *w, const struct entry_page *e);
 
-/* The delivery `number` of session `identity` in the content of a MESSAGE or DELIVERIES record is over: marks it there. Returns how many are left that are not; -1: not found. */
+/* Deliveries of one record among which one is looked for; the end of one among more is recorded instead. */
+#define ENTRY_CANCEL_MAX 64u
+
+/*
+ * The delivery `number` of session `identity` in the content of a MESSAGE or DELIVERIES record is over: marks it there. Returns how many are left that are not; -1: not found, or
+ * too many to look.
+ */
 int32_t entry_cancel_delivery(uint8_t type, uint8_t *content, uint32_t size, uint64_t identity, uint64_t number);
 
-/* False if the bytes are not a whole entry of the kind. What is read borrows from `content`. */
+/*
+ * False if the bytes are not a whole entry of the kind, with everything that it counts: then `out` means nothing. What is read borrows from `content`; lists end where their last
+ * one does.
+ */
 bool entry_read_session(struct bytes content, struct entry_session *out);
 bool entry_read_identity(struct bytes content, uint64_t *identity);
 bool entry_read_absent(struct bytes content, struct entry_absent *out);
