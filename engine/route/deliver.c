@@ -212,7 +212,7 @@ deliver_qos0(struct shard *shard, struct session *session, struct publication *p
         return;
     }
     bool full = output_full(shard, c);
-    if (session_get_owed(session)->queue_qos0_count > 0 || (full && terms->replayed)) {
+    if (session_get_owed(session)->queue.qos0_count > 0 || (full && terms->replayed)) {
         queue_qos0(shard, session, p, terms); /* behind those that wait already, or as a retained message that has its place */
     } else if (full || qos0_is_too_much(shard, c, p)) {
         drop(shard, session, full ? DROP_OUTPUT_FULL : DROP_MEMORY);
@@ -264,7 +264,7 @@ deliver_to_session(struct shard *shard, struct session *session, struct publicat
         return;
     }
     const struct session_owed *owed = session_get_owed(session);
-    if (deliver_may_send(shard, session) && owed->queue_first == NULL && owed->inflight.resend == NULL) {
+    if (deliver_may_send(shard, session) && queue_is_empty(&owed->queue) && owed->inflight.resend == NULL) {
         deliver_now(shard, session, p, terms, &d);
     } else {
         session_queue(shard, session, &d);

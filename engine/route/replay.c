@@ -426,7 +426,7 @@ room_of(const struct shard *shard, const struct session *session)
     if (c != NULL && c->out_bytes >= shard->config->max_output_bytes / 2) {
         return 0;
     }
-    uint32_t queued = session_get_owed(session)->queue_count;
+    uint32_t queued = session_get_owed(session)->queue.count;
     uint32_t left = queue_max == 0 ? UNLIMITED_QUEUE : queue_max;
     uint32_t room = queued < left ? (left - queued + 1) / 2 : 0;
     room = room < REPLAY_BATCH ? room : REPLAY_BATCH;

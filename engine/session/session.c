@@ -149,11 +149,7 @@ give_up_owed(struct shard *shard, struct session *s)
         lost += d->state == DELIVERY_PUBLISHED;
         session_free_delivery(shard, &d);
     }
-    while (owed->queue_first != NULL) {
-        struct delivery *d = owed->queue_first;
-        owed->queue_first = d->next;
-        stats_sub(&shard->stats.queued_messages, 1);
-        stats_sub(&shard->stats.queued_bytes, message_cost(d->message));
+    for (struct delivery *d; (d = queue_pop(shard, &owed->queue)) != NULL;) {
         lost++;
         session_free_delivery(shard, &d);
     }
@@ -363,22 +359,8 @@ session_queue_is_full(const struct shard *shard, const struct session *s)
 {
     const struct config *config = shard->config;
     const struct session_owed *owed = session_get_owed(s);
-    return (config->max_queued_messages != 0 && owed->queue_count >= config->max_queued_messages) ||
-           (config->max_queued_bytes != 0 && owed->queue_bytes >= config->max_queued_bytes);
-}
-
-static void
-append_queue(struct shard *shard, struct session_owed *owed, struct delivery *d)
-{
-    uint32_t cost = message_cost(d->message);
-    d->next = NULL;
-    *(owed->queue_last ? &owed->queue_last->next : &owed->queue_first) = d;
-    owed->queue_last = d;
-    owed->queue_count++;
-    owed->queue_qos0_count += d->qos == 0;
-    owed->queue_bytes += cost;
-    stats_add(&shard->stats.queued_messages, 1);
-    stats_add(&shard->stats.queued_bytes, cost);
+    return (config->max_queued_messages != 0 && owed->queue.count >= config->max_queued_messages) ||
+           (config->max_queued_bytes != 0 && owed->queue.bytes >= config->max_queued_bytes);
 }
 
 bool
@@ -388,7 +370,7 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
     const struct config *config = shard->config;
     uint32_t cost = message_cost(d->message);
     bool full = !d->replayed && (session_queue_is_full(shard, s) ||
-                                 (config->max_queued_bytes != 0 && session_get_owed(s)->queue_bytes + cost > config->max_queued_bytes));
+                                 (config->max_queued_bytes != 0 && session_get_owed(s)->queue.bytes + cost > config->max_queued_bytes));
     /* A message that was taken before the limit came near is kept, although its own copies may have brought it there: its publisher is told that we have it. */
     struct session_owed *owed = full || shard->pressure >= BUDGET_FULL ? NULL : session_need_owed(shard, s);
     if (owed == NULL) {
@@ -400,27 +382,8 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
         return false;
     }
     *dp = NULL;
-    d->state = DELIVERY_QUEUED;
-    append_queue(shard, owed, d);
+    queue_append(shard, &owed->queue, d);
     return true;
-}
-
-static struct delivery *
-pop_queue(struct shard *shard, struct session_owed *owed)
-{
-    struct delivery *d = owed->queue_first;
-    uint32_t cost = message_cost(d->message);
-    owed->queue_first = d->next;
-    if (owed->queue_first == NULL) {
-        owed->queue_last = NULL;
-    }
-    d->next = NULL;
-    owed->queue_count--;
-    owed->queue_qos0_count -= d->qos == 0;
-    owed->queue_bytes -= cost;
-    stats_sub(&shard->stats.queued_messages, 1);
-    stats_sub(&shard->stats.queued_bytes, cost);
-    return d;
 }
 
 void
@@ -510,7 +473,7 @@ give_up_denied(struct shard *shard, struct delivery *d)
 static void
 send_queued(struct shard *shard, struct session *s)
 {
-    struct delivery *d = pop_queue(shard, s->owed);
+    struct delivery *d = queue_pop(shard, &s->owed->queue);
     if (is_denied(shard, s, d)) {
         give_up_denied(shard, d);
         return;
@@ -542,7 +505,7 @@ session_pump(struct shard *shard, struct session *s)
             return;
         }
     }
-    while (session_get_owed(s)->queue_first != NULL && deliver_may_send(shard, s)) {
+    while (!queue_is_empty(&session_get_owed(s)->queue) && deliver_may_send(shard, s)) {
         send_queued(shard, s);
     }
     if (session_get_extra(s)->replays != NULL) {
@@ -623,22 +586,16 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
             drop_in_flight(shard, s, d);
         }
     }
-    struct delivery *kept_first = NULL;
-    struct delivery *kept_last = NULL;
-    while (owed->queue_first != NULL) {
-        struct delivery *d = pop_queue(shard, owed);
-        if (returnable(d, home, serial)) {
-            share_bounce(shard, d);
-            session_free_delivery(shard, &d);
+    struct queue kept = {0};
+    for (struct delivery *d; (d = queue_pop(shard, &owed->queue)) != NULL;) {
+        if (!returnable(d, home, serial)) {
+            queue_append(shard, &kept, d);
             continue;
         }
-        *(kept_last ? &kept_last->next : &kept_first) = d;
-        kept_last = d;
+        share_bounce(shard, d);
+        session_free_delivery(shard, &d);
     }
-    for (struct delivery *d = kept_first; d != NULL; d = next) {
-        next = d->next;
-        append_queue(shard, owed, d);
-    }
+    owed->queue = kept;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- subscriptions */

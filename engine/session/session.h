@@ -14,7 +14,7 @@
  *   S1  a session is in its shard's table from begin to end; its `identity` is unique for ever in this process, and 0 once ended. Session memory is never
  *       returned to the heap while the shard lives, so (pointer, identity) can travel to other shards and be checked when it comes back.
  *   S2  at most `window` PUBLISHes with QoS > 0 are unacknowledged on the present connection (`unacknowledged`), of `unacknowledged_bytes`.
- *   S3  queue count and bytes equal what is in the queue and stay within the limits; in-flight identifiers are unique and not 0.
+ *   S3  the queue stays within the limits; in-flight identifiers are unique and not 0.
  *   S4  an identifier in `received` names a QoS 2 message that was routed and whose PUBREL has not come. MQTT5 4.3.3.
  */
 #ifndef TIDEWIRE_ENGINE_SESSION_SESSION_H
@@ -24,6 +24,7 @@
 #include "codec/packet.h"
 #include "engine/session/fresh.h"
 #include "engine/session/inflight.h"
+#include "engine/session/queue.h"
 #include "engine/session/received.h"
 #include "engine/timer.h"
 
@@ -75,13 +76,10 @@ struct session_replay {
 
 /* What a session owes to its client: there from the first message that is queued or in flight on, until the session ends. */
 struct session_owed {
-    struct delivery *queue_first, *queue_last;
+    struct queue queue;
     struct inflight inflight;
-    uint64_t queue_bytes;
     uint64_t unacknowledged_bytes;  /* option max_inflight_bytes */
     uint64_t delivery_number;       /* the last one given: engine/durable/keep.h K2 */
-    uint32_t queue_count;
-    uint32_t queue_qos0_count;      /* of these; newer QoS 0 messages go behind them (MQTT5 [MQTT-4.6.0-6]) */
 };
 
 /* What few sessions have, or only for a moment: there while there is any of it (session_tidy); from a first QoS 2 message that was received to the end. */
@@ -210,7 +208,7 @@ static inline bool
 session_wants_pump(const struct session *s)
 {
     const struct session_owed *owed = session_get_owed(s);
-    return owed->queue_first != NULL || owed->inflight.resend != NULL || session_get_extra(s)->replays != NULL;
+    return !queue_is_empty(&owed->queue) || owed->inflight.resend != NULL || session_get_extra(s)->replays != NULL;
 }
 
 /* Sends what the window and the output limit allow: first what must be sent again, then the queue. */
