@@ -63,6 +63,7 @@ close_shard(struct io *io)
     }
     free(io->wake_submission);
     free(io->worked);
+    free(io->file_operations);
     free(io);
 }
 
@@ -191,6 +192,7 @@ io_close_all(struct io_set *set)
         close_shard(set->shards[i]);
     }
     unix_close_all(&set->unix_sockets);
+    file_unlock_all(set);
     free(set->shards);
     free(set);
 }
@@ -244,6 +246,7 @@ io_leave(struct io *io)
     /* The ring stays until io_close_all(): its number is what other shards send to. */
     atomic_store_explicit(&io->life, SHARD_LEFT, memory_order_relaxed);
     io_listen_stop(io);
+    file_finish(io);
     ring_disable(&io->ring);
 }
 
@@ -334,6 +337,8 @@ complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
     switch (shard_tag_operation(cqe->user_data)) {
     case OP_ACCEPT:
         return accept_complete(io, cqe, event);
+    case OP_FILE:
+        return file_complete(io, cqe, event);
     case OP_INTERRUPT:
         arm_interrupt(io);
         return false;
@@ -377,10 +382,10 @@ shorten_timeout(uint64_t timeout_ns, uint64_t deadline_ns)
 static void
 submit_and_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, unsigned max)
 {
-    /* What lies ready from the last turn must not wait. */
+    /* What lies ready from the last turn must not wait; and what waits for the disk has waited enough when the disk is done. */
     if (timeout_ns == 0 || ring_ready(&io->ring) > 0) {
         ring_submit_and_wait(&io->ring, 0, 0, 0);
-    } else if (gather_us > 0 && io->set->caps.min_wait && timeout_ns > (uint64_t)gather_us * 1000) {
+    } else if (gather_us > 0 && io->files_under_way == 0 && io->set->caps.min_wait && timeout_ns > (uint64_t)gather_us * 1000) {
         uint64_t wanted = (uint64_t)gather_us * 1000 / SHARD_GATHER_EVENT_NS + 1;
         ring_submit_and_wait(&io->ring, wanted < max ? (unsigned)wanted : max, timeout_ns, gather_us);
     } else {

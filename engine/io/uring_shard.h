@@ -5,6 +5,7 @@
  *      uring_accept.c   armed accepts of every listener
  *      uring_socket.c   one socket's life: receive, send, shut down, move, close
  *      uring_listen.c   listening sockets; uring_unix.c those with a path        uring_ring.c   the ring itself       uring_work.c   worker threads
+ *      uring_file.c     files
  *
  * An io_socket is the slot in the ring's table of direct descriptors, chosen by the kernel. Each request carries in its user_data
  *
@@ -39,6 +40,7 @@ enum shard_operation {
     OP_MOVE,       /* the source's side */
     OP_CLOSE,
     OP_MOVED,      /* came from another ring; 60 bits of token */
+    OP_FILE,       /* payload: number of the operation */
 };
 
 #define SHARD_TOKEN_BITS 60
@@ -77,6 +79,8 @@ struct socket_record {
 };
 static_assert(sizeof(struct socket_record) <= 24, "counts in bytes per connection");
 
+struct directory_lock;
+struct file_operation;
 struct listener;
 struct unix_socket;
 
@@ -106,6 +110,11 @@ struct io {
     int interrupt_fd;
     uint64_t interrupt_count; /* where the kernel reads the eventfd to */
 
+    struct file_operation *file_operations;
+    uint32_t file_operation_count, file_operation_room;
+    uint32_t file_operations_free; /* list through next_free: 1 + the number of the first; 0: none */
+    uint32_t files_under_way;
+
     /* Written by other shards, so on a line of their own. */
     alignas(64) atomic_uint handovers; /* see io_move() */
     atomic_int life;                   /* enum shard_life */
@@ -130,6 +139,7 @@ struct io_set {
     struct work_pool *work;
     struct io **shards;
     struct unix_socket *unix_sockets; /* uring_unix.h */
+    struct directory_lock *locks; /* uring_file.c */
     char description[320];
 };
 
@@ -188,6 +198,14 @@ bool socket_feed_starved(struct io *io, uint32_t buffers_given);
 uint64_t socket_retry_moves(struct io *io);
 /* A completion of OP_RECEIVE to OP_CLOSE, or OP_MOVED. True if it made an event. */
 bool socket_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);
+
+/* -------------------------------------------------------------------------------------------------------- uring_file.c */
+
+/* A completion of OP_FILE. True if it made an event. */
+bool file_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);
+/* Waits for what is under way, and throws away all completions. */
+void file_finish(struct io *io);
+void file_unlock_all(struct io_set *set);
 
 /* -------------------------------------------------------------------------------------------------------- uring_work.c */
 

@@ -14,6 +14,8 @@
 /* Threads for requests to other servers: they wait, and do not compute. */
 #define REQUEST_THREADS 16u
 #define COMPUTE_THREADS_MAX 16u
+/* More would only stand in each other's way at the disk. */
+#define DISK_THREADS 1u
 /* Workers give way to shards: a shard that wakes up runs at once, and a machine that is all busy with messages still does some tenth of its work here. */
 #define WORKER_NICE 10
 /* The slice that a shard asks of the scheduler: the shortest there is. It gets no more time by that, but its turn at once when it wakes up. */
@@ -58,7 +60,7 @@ work_open(unsigned shard_count)
     for (unsigned i = 0; i < IO_WORK_CLASSES; i++) {
         unsigned compute = shard_count < COMPUTE_THREADS_MAX ? shard_count : COMPUTE_THREADS_MAX;
         pool->classes[i].pool = pool;
-        pool->classes[i].threads_wanted = i == IO_WORK_REQUEST ? REQUEST_THREADS : compute;
+        pool->classes[i].threads_wanted = i == IO_WORK_REQUEST ? REQUEST_THREADS : i == IO_WORK_DISK ? DISK_THREADS : compute;
         pthread_cond_init(&pool->classes[i].more, NULL);
     }
     return pool;
