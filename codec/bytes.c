@@ -1,7 +1,5 @@
 #include "codec/bytes.h"
 
-#include <endian.h>
-
 uint32_t
 reader_u32(struct reader *r)
 {
@@ -16,11 +14,12 @@ uint64_t
 reader_u64(struct reader *r)
 {
     struct bytes b = reader_take(r, 8);
-    uint64_t value = 0;
-    if (!r->failed) {
-        memcpy(&value, b.data, sizeof value);
+    if (r->failed) {
+        return 0;
     }
-    return be64toh(value);
+    const uint8_t *d = b.data;
+    return (uint64_t)d[0] << 56 | (uint64_t)d[1] << 48 | (uint64_t)d[2] << 40 | (uint64_t)d[3] << 32 | (uint64_t)d[4] << 24 | (uint64_t)d[5] << 16 |
+           (uint64_t)d[6] << 8 | d[7];
 }
 
 uint32_t
@@ -101,9 +100,15 @@ void
 writer_u64(struct writer *w, uint64_t value)
 {
     uint8_t *room = claim(w, 8);
-    uint64_t ordered = htobe64(value);
     if (room != NULL) {
-        memcpy(room, &ordered, sizeof ordered);
+        room[0] = (uint8_t)(value >> 56);
+        room[1] = (uint8_t)(value >> 48);
+        room[2] = (uint8_t)(value >> 40);
+        room[3] = (uint8_t)(value >> 32);
+        room[4] = (uint8_t)(value >> 24);
+        room[5] = (uint8_t)(value >> 16);
+        room[6] = (uint8_t)(value >> 8);
+        room[7] = (uint8_t)value;
     }
 }
 
