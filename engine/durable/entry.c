@@ -1,5 +1,7 @@
 #include "engine/durable/entry.h"
 
+#include "engine/durable/lengthy.h"
+
 #include <assert.h>
 
 /* Flags of a body. */
@@ -38,26 +40,6 @@
 #define TOKEN_BYTES 26u
 #define MARK_BYTES 10u
 
-static uint32_t
-lengthy_size(struct bytes b)
-{
-    return varint_size(b.size) + b.size;
-}
-
-/* What may be larger than a two-byte length says. */
-static void
-put_lengthy(struct writer *w, struct bytes b)
-{
-    writer_varint(w, b.size);
-    writer_put(w, b);
-}
-
-static struct bytes
-read_lengthy(struct reader *r)
-{
-    return reader_take(r, reader_varint(r));
-}
-
 /* -------------------------------------------------------------------------------------------------------------- sessions */
 
 uint32_t
@@ -77,7 +59,7 @@ entry_put_session(struct writer *w, const struct entry_session *e)
     writer_u16(w, e->window);
     writer_u8(w, e->version);
     writer_binary(w, e->client_id);
-    put_lengthy(w, e->principal);
+    lengthy_put(w, e->principal);
 }
 
 bool
@@ -92,7 +74,7 @@ entry_read_session(struct bytes content, struct entry_session *out)
     out->window = reader_u16(&r);
     out->version = reader_u8(&r);
     out->client_id = reader_binary(&r);
-    out->principal = read_lengthy(&r);
+    out->principal = lengthy_read(&r);
     return !r.failed;
 }
 
@@ -155,7 +137,7 @@ entry_put_subscription(struct writer *w, const struct entry_subscription *e)
     writer_u64(w, e->identity);
     writer_u32(w, e->identifier);
     writer_u8(w, (uint8_t)flags);
-    put_lengthy(w, e->text);
+    lengthy_put(w, e->text);
 }
 
 bool
@@ -168,7 +150,7 @@ entry_read_subscription(struct bytes content, struct entry_subscription *out)
     out->qos = flags & SUBSCRIPTION_QOS;
     out->no_local = (flags & SUBSCRIPTION_NO_LOCAL) != 0;
     out->retain_as_published = (flags & SUBSCRIPTION_RETAIN_AS_PUBLISHED) != 0;
-    out->text = read_lengthy(&r);
+    out->text = lengthy_read(&r);
     return !r.failed && (flags & ~SUBSCRIPTION_KNOWN) == 0 && out->qos <= 2;
 }
 
@@ -225,8 +207,8 @@ entry_put_body(struct writer *w, const struct entry_body *e)
         writer_u64(w, e->expiry_ms);
     }
     writer_binary(w, e->topic);
-    put_lengthy(w, e->properties);
-    put_lengthy(w, e->payload);
+    lengthy_put(w, e->properties);
+    lengthy_put(w, e->payload);
 }
 
 static uint64_t
@@ -246,8 +228,8 @@ read_body(struct reader *r, struct entry_body *out)
     out->stamp = read_u64_if(r, flags & BODY_HAS_STAMP);
     out->expiry_ms = read_u64_if(r, flags & BODY_HAS_EXPIRY);
     out->topic = reader_binary(r);
-    out->properties = read_lengthy(r);
-    out->payload = read_lengthy(r);
+    out->properties = lengthy_read(r);
+    out->payload = lengthy_read(r);
     r->failed |= (flags & ~BODY_KNOWN) != 0 || out->qos > 2;
     return !r->failed;
 }
