@@ -1,9 +1,12 @@
 #include "engine/shard.h"
 
+#include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
 #include "engine/identity/http_hook.h"
 #include "engine/identity/login.h"
 #include "engine/identity/recheck.h"
 #include "engine/job.h"
+#include "engine/journal/journal.h"
 #include "engine/limits/pace.h"
 #include "engine/log.h"
 #include "engine/net/connection.h"
@@ -25,6 +28,8 @@
 #define TIMERS_PER_TURN 4096u
 /* Bytes waiting for full mesh rings at which publishers are held. */
 #define BACKLOG_MAX (8u << 20)
+/* Bytes that wait for the disk, at which they are too: a second's worth of a slow one. */
+#define JOURNAL_BACKLOG_MAX (64u << 20)
 /* Expired retained messages and the like are looked for this often, and this many at a time. */
 #define HOUSEKEEPING_MS 1000u
 /* The same where nothing is to be found: an idle shard sleeps. */
@@ -176,6 +181,7 @@ handle_event(struct shard *shard, const struct io_event *event)
         }
         break;
     case IO_FILE_DONE:
+        journal_event(shard->journal, event);
         break;
     case IO_WORKED:
         job_finished(shard, (struct job *)(uintptr_t)event->token);
@@ -299,7 +305,8 @@ shard_next_ms(const struct shard *shard)
     if (shard->held_first != NULL && shard->congested && shard->now_ms + HELD_WAIT_MS < next_ms) {
         next_ms = shard->now_ms + HELD_WAIT_MS;
     }
-    return next_ms;
+    uint64_t journal_ms = shard->journal != NULL ? journal_next_ms(shard->journal) : UINT64_MAX;
+    return journal_ms < next_ms ? journal_ms : next_ms;
 }
 
 static uint64_t
@@ -350,11 +357,33 @@ shard_look_at_pressure(struct shard *shard)
     shard->look_at_bytes = limit == 0 ? INT64_MAX : shard->account->bytes + (int64_t)(step > LOOK_BYTES_MIN ? step : LOOK_BYTES_MIN);
 }
 
+static bool
+journal_is_behind(const struct shard *shard)
+{
+    return shard->journal != NULL && (journal_backlog(shard->journal) > JOURNAL_BACKLOG_MAX || journal_room(shard->journal) == JOURNAL_STUCK);
+}
+
+/* What the journal has committed is acknowledged, and what has come since begins its way there. */
+static void
+serve_journal(struct shard *shard)
+{
+    if (shard->journal == NULL) {
+        return;
+    }
+    promise_keep(shard);
+    journal_submit(shard->journal, shard->now_ms);
+    bool full = journal_room(shard->journal) != JOURNAL_FREE;
+    if (full != shard->disk_full) {
+        shard->disk_full = full;
+        atomic_fetch_xor(&shard->broker->full_disks, UINT64_C(1) << shard->number);
+    }
+}
+
 static void
 look_at_congestion(struct shard *shard)
 {
     bool before = shard->congested;
-    shard->backlogged = mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX;
+    shard->backlogged = mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX || journal_is_behind(shard);
     shard->congested = shard->backlogged || shard->pressure >= BUDGET_HOLD_PUBLISHERS;
     shard->held_may_go = shard->held_may_go || (before && !shard->congested);
 }
@@ -405,6 +434,7 @@ shard_turn(struct shard *shard, bool may_wait)
     if (shard->held_first != NULL) {
         connection_resume_held(shard);
     }
+    serve_journal(shard);
     connection_flush_dirty(shard);
     for (uint64_t asleep = mesh_publish(shard->broker->mesh, shard->number); asleep != 0; asleep &= asleep - 1) {
         io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));

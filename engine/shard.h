@@ -97,7 +97,7 @@ struct shard {
     int64_t look_at_bytes;       /* of the account: where to look again */
     uint64_t now_ms;
     bool congested;              /* publishers are held: memory is short, or too much is under way to other shards */
-    bool backlogged;             /* the second of these */
+    bool backlogged;             /* the second of these, or the journal is behind */
     bool held_may_go;            /* some held connection may go on: look before sleeping */
     bool paces;                  /* some rate of publishes or bytes is configured */
     bool stopping;

@@ -7,7 +7,8 @@
  * Invariants
  *   K1  a session is kept exactly while SESSION_KEPT is set; then its journal has a SESSION record.
  *   K2  a delivery of a kept session with QoS > 0 has a number, larger than those before it in its queue; its message has a body number unless it was released.
- *   K3  what a record says is the state at its place in the journal; so copies made later (engine/durable/compact.h) may stand in for all that came before.
+ *   K3  `kept_at` of a message is the position of the record with its body; of a delivery, that of the oldest record that it needs.
+ *   K4  what a record says is the state at its place in the journal; so copies made later (engine/durable/compact.h) may stand in for all that came before.
  */
 #ifndef TIDEWIRE_ENGINE_DURABLE_KEEP_H
 #define TIDEWIRE_ENGINE_DURABLE_KEEP_H
@@ -48,7 +49,8 @@ void keep_released(struct shard *shard, struct session *session, struct delivery
 void keep_done(struct shard *shard, struct session *session, struct delivery *delivery);     /* acknowledged, dropped, expired */
 void keep_done_number(struct shard *shard, uint64_t identity, uint64_t number);
 
-void keep_received(struct shard *shard, uint64_t identity, uint64_t count, uint16_t packet_id);
+/* All shards that owe something of this QoS 2 message have it: it is received. It is not pending any more; nothing happens if it was not. */
+void keep_received(struct shard *shard, struct session *session, uint64_t count, uint16_t packet_id);
 void keep_completed(struct shard *shard, const struct session *session, uint16_t packet_id);
 
 /* True if the disk is full, and what would add to it is to be refused. */
@@ -57,5 +59,21 @@ keep_is_full(const struct shard *shard)
 {
     return shard->journal != NULL && shard->disk_full;
 }
+
+/* What keep needs on a shard; the journal is there. False when out of memory. */
+bool keep_open(struct shard *shard);
+void keep_close(struct shard *shard);
+/* While state is made from what the journal says, nothing is recorded. */
+void keep_be_silent(struct shard *shard, bool silent);
+/* After that: numbers of bodies go on behind this one. */
+void keep_bodies_from(struct shard *shard, uint64_t number);
+
+/*
+ * For copies (engine/durable/compact.h): the whole state of one thing as of now; of messages only where something that it needs is recorded before the position `before`.
+ * All retained messages first, then sessions: the copy of a delivery brings the body along, but does not say that the body is retained.
+ */
+void keep_copy_retained(struct shard *shard, struct message *message, uint64_t before);
+void keep_copy_session(struct shard *shard, const struct session *session);
+void keep_copy_delivery(struct shard *shard, const struct session *session, struct delivery *delivery, uint64_t before);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "codec/forward.h"
 #include "engine/access/access.h"
+#include "engine/durable/keep.h"
 #include "engine/log.h"
 #include "engine/net/alias.h"
 #include "engine/net/connection.h"
@@ -165,6 +166,7 @@ make_delivery(struct shard *shard, struct publication *p, const struct deliver_t
     d->replayed = terms->replayed;
     d->share_serial = terms->share_serial;
     d->share_filter = terms->share_filter;
+    d->share_hash = terms->share_hash;
     d->share_home = terms->share_home;
     return d;
 }
@@ -221,23 +223,31 @@ deliver_qos0(struct shard *shard, struct session *session, struct publication *p
     }
 }
 
-/* Sends at once: the window is open and nothing is ahead. */
-static void
-deliver_now(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms, struct delivery **dp)
+/* What it owes a kept session with QoS 2 goes out once it is durable: sent before a crash and forgotten by it, the message would come twice. */
+static bool
+must_be_durable(const struct shard *shard, const struct session *session, const struct delivery *d)
 {
-    struct delivery *d = *dp;
+    return d->qos == 2 && shard->journal != NULL && keep_is_kept(session);
+}
+
+/* Sends at once: the window is open and nothing is ahead. False: it was given up. */
+static bool
+deliver_now(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms, struct delivery *d)
+{
     struct session_owed *owed = session_need_owed(shard, session);
     if (owed == NULL || !inflight_add(shard->account, &owed->inflight, d)) {
-        session_queue(shard, session, dp);
-        return;
+        return session_queue(shard, session, &d);
     }
-    if (!append_publication(shard, session, p, terms, d->qos, d->packet_id)) {
+    if (must_be_durable(shard, session, d)) {
+        d->promised = 1;
+    } else if (!append_publication(shard, session, p, terms, d->qos, d->packet_id)) {
         inflight_remove(&owed->inflight, d);
-        session_free_delivery(shard, dp);
-        return;
+        session_free_delivery(shard, &d);
+        return false;
     }
     session_count_sent(session, d);
     stats_add(&shard->stats.inflight_messages, 1);
+    return true;
 }
 
 bool
@@ -264,10 +274,10 @@ deliver_to_session(struct shard *shard, struct session *session, struct publicat
         return;
     }
     const struct session_owed *owed = session_get_owed(session);
-    if (deliver_may_send(shard, session) && queue_is_empty(&owed->queue) && owed->inflight.resend == NULL) {
-        deliver_now(shard, session, p, terms, &d);
-    } else {
-        session_queue(shard, session, &d);
+    struct delivery *made = d;
+    bool at_once = deliver_may_send(shard, session) && queue_is_empty(&owed->queue) && owed->inflight.resend == NULL;
+    if (at_once ? deliver_now(shard, session, p, terms, d) : session_queue(shard, session, &d)) {
+        keep_delivery(shard, p, session, made);
     }
 }
 

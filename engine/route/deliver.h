@@ -13,6 +13,7 @@ struct deliver_terms {
     uint32_t identifier_count;
     uint32_t share_serial;       /* 0: not through a shared subscription */
     uint32_t share_filter;
+    uint32_t share_hash;         /* text_hash of the subscription */
     uint8_t share_home;
     uint8_t qos;                 /* granted; the message's own is applied too */
     bool retain;                 /* the RETAIN flag to send */

@@ -1,5 +1,6 @@
 #include "engine/route/parcel.h"
 
+#include "engine/durable/keep.h"
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
@@ -104,6 +105,7 @@ handle_publish_parcel(struct shard *shard, unsigned from, const struct parcel_pu
     }
     if (parcel->head.type == PARCEL_RETAIN) {
         replay_retain(shard, &p);
+        keep_publication(shard, &p);
     } else {
         route_local(shard, &p);
     }

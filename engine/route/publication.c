@@ -16,6 +16,10 @@ publication_init(struct publication *p)
     p->topic_cut = false;
     p->token.identity = 0;
     p->needs = (struct promise_needs){0};
+    p->kept_count = 0;
+    p->keep_retained = false;
+    p->publisher_here = false;
+    p->received_kept = false;
     memset(p->image_size, 0, sizeof p->image_size);
 }
 

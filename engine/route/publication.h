@@ -39,6 +39,10 @@ struct publication {
     bool topic_cut;            /* `cut_topic` is made */
     struct entry_token token;  /* a QoS 2 message of a kept session; identity 0: none */
     struct promise_needs needs; /* filled on the way */
+    uint32_t kept_first, kept_count; /* deliveries that engine/durable/keep.c has collected */
+    bool keep_retained;        /* this shard keeps it for its topic */
+    bool publisher_here;       /* the session that `token` names is this shard's */
+    bool received_kept;        /* the record says that it was received, too */
     uint32_t image_size[PUBLICATION_IMAGES]; /* 0: not made yet */
     uint8_t images[PUBLICATION_IMAGES][PUBLICATION_IMAGE_BYTES];
     struct acl_topic cut_topic;

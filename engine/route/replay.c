@@ -1,6 +1,7 @@
 #include "engine/route/replay.h"
 
 #include "codec/topic.h"
+#include "engine/durable/keep.h"
 #include "engine/net/connection.h"
 #include "engine/route/deliver.h"
 #include "engine/route/parcel.h"
@@ -128,11 +129,15 @@ replay_retain(struct shard *shard, struct publication *p)
     if (p->payload.size == 0) {
         retained_remove(shard->retained, p->topic);
         note_removal(shard, p);
+        keep_retain_removed(shard, p);
         show_retained(shard);
         return;
     }
     struct message *message = shard->pressure >= BUDGET_REFUSE ? NULL : message_to_keep(shard, p);
-    if (message == NULL || retained_set(shard->retained, &message) != 0) {
+    struct message *kept = message;
+    if (message != NULL && retained_set(shard->retained, &message) == 0) {
+        keep_retained(shard, p, kept);
+    } else {
         stats_add(&shard->stats.drops[DROP_RETAINED_LIMIT], 1);
         if (message != NULL) {
             shard_message_unref(shard, &message);
@@ -520,6 +525,7 @@ handle_message(struct shard *shard, unsigned from, const struct parcel_replay_me
             .replayed = true,
         };
         deliver_to_session(shard, session, &p, &terms);
+        keep_publication(shard, &p);
     }
     publication_fini(shard, &p);
 }

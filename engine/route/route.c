@@ -1,5 +1,6 @@
 #include "engine/route/route.h"
 
+#include "engine/durable/keep.h"
 #include "engine/route/deliver.h"
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
@@ -191,6 +192,7 @@ void
 route_local(struct shard *shard, struct publication *p)
 {
     deliver_match(shard, match_cache_find(shard->matches, p->topic, NULL), p);
+    keep_publication(shard, p);
 }
 
 static void
@@ -224,5 +226,6 @@ route_publication(struct shard *shard, struct publication *p, uint32_t *memo)
     if (match->local_count > 0) {
         deliver_match(shard, match, p);
     }
+    keep_publication(shard, p);
     return any;
 }

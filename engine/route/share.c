@@ -1,5 +1,6 @@
 #include "engine/route/share.h"
 
+#include "engine/durable/keep.h"
 #include "engine/protocol/subscribe.h"
 #include "engine/route/deliver.h"
 #include "engine/route/parcel.h"
@@ -151,7 +152,7 @@ share_online(struct shard *shard, const struct session *session, bool online)
 }
 
 void
-share_bounce(struct shard *shard, const struct delivery *d)
+share_bounce(struct shard *shard, struct session *session, struct delivery *d)
 {
     struct publication p;
     publication_of_message(&p, d->message);
@@ -162,6 +163,7 @@ share_bounce(struct shard *shard, const struct delivery *d)
         parcel->filter_id = d->share_filter;
     }
     publication_fini(shard, &p);
+    keep_done(shard, session, d);
 }
 
 /* The session's subscription in a group of that home; `serial` 0: whatever its group. */
@@ -222,12 +224,14 @@ deliver_to_member(struct shard *shard, unsigned home, const struct parcel_share_
         .identifier_count = s->identifier != 0,
         .share_serial = d->serial,
         .share_filter = d->filter_id,
+        .share_hash = s->text_hash,
         .share_home = (uint8_t)home,
         .qos = s->qos,
         .retain = s->retain_as_published && p->retain,
         .allowed = true,
     };
     deliver_to_session(shard, session, p, &terms);
+    keep_publication(shard, p);
     return MEMBER_TAKES;
 }
 

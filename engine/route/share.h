@@ -28,8 +28,8 @@
 void share_join(struct shard *shard, struct subscription *s, uint32_t suback_serial, uint32_t code_index);
 void share_leave(struct shard *shard, const struct subscription *s);
 void share_online(struct shard *shard, const struct session *session, bool online);
-/* Gives a message back to its group's home. */
-void share_bounce(struct shard *shard, const struct delivery *delivery);
+/* Gives a message of this session back to its group's home. Its record is over once it has found another place; `delivery` has none any more. */
+void share_bounce(struct shard *shard, struct session *session, struct delivery *delivery);
 
 /* Home side: a message matched the group of this filter id. */
 void share_publish(struct shard *shard, uint32_t filter_id, struct publication *p);

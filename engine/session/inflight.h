@@ -34,9 +34,10 @@ struct delivery {
         uint32_t *many;         /* heap */
     } identifiers;              /* Subscription Identifiers */
     uint64_t number;            /* in a kept session: engine/durable/keep.h K2; else 0 */
-    uint64_t kept_at;           /* position of its record in the journal */
+    uint64_t kept_at;           /* the oldest record in the journal that it needs */
     uint32_t share_serial;      /* of a shared subscription's group; 0: none */
     uint32_t share_filter;
+    uint32_t share_hash;        /* text_hash of its subscription */
     uint16_t identifier_count;
     uint16_t packet_id;         /* 0 while queued */
     uint8_t share_home;

@@ -2,6 +2,8 @@
 
 #include "codec/forward.h"
 #include "engine/access/access.h"
+#include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
 #include "engine/identity/principal.h"
 #include "engine/log.h"
 #include "engine/net/connection.h"
@@ -89,7 +91,7 @@ session_tidy(struct shard *shard, struct session *s)
 {
     const struct session_extra *e = s->extra;
     if (e == NULL || e->will != NULL || e->subacks != NULL || e->replays != NULL || e->fresh != NULL || e->principal != NULL ||
-        e->received.room > 0) {
+        e->received.room > 0 || e->received_count > 0) {
         return;
     }
     free(s->extra);
@@ -113,7 +115,9 @@ static void
 free_received(struct shard *shard, struct session *s)
 {
     if (s->extra != NULL) {
+        s->extra->received_count = 0;
         received_fini(shard->account, &s->extra->received);
+        received_fini(shard->account, &s->extra->pending);
         session_tidy(shard, s);
     }
 }
@@ -174,6 +178,7 @@ session_end(struct shard *shard, struct session **sp)
         publish_will(shard, s); /* MQTT5 [MQTT-3.1.2-8]: the session ends before the delay is over */
     }
     session_return_shared(shard, s, -1, 0);
+    keep_session_end(shard, s);
     free_subscriptions(shard, s);
     give_up_owed(shard, s);
     free_received(shard, s);
@@ -238,6 +243,7 @@ session_detach(struct shard *shard, struct session **sp, bool will_is_due)
         return;
     }
     share_online(shard, s, false);
+    keep_absent(shard, s);
     if (s->expiry_s != SESSION_NEVER_EXPIRES) {
         timer_arm(&shard->wheel, &s->timer, shard->now_ms + s->expiry_s * 1000ull);
     }
@@ -309,6 +315,7 @@ session_drop_will(struct shard *shard, struct session *s)
     free(w);
     budget_refund(shard->account, sizeof *w);
     session_tidy(shard, s);
+    keep_will_dropped(shard, s);
 }
 
 static void
@@ -402,6 +409,7 @@ drop_in_flight(struct shard *shard, struct session *s, struct delivery *d)
         s->unacknowledged--;
         s->owed->unacknowledged_bytes -= d->message ? message_cost(d->message) : 0;
     }
+    keep_done(shard, s, d);
     inflight_remove(&s->owed->inflight, d);
     stats_sub(&shard->stats.inflight_messages, 1);
     session_free_delivery(shard, &d);
@@ -410,11 +418,14 @@ drop_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 static void
 send_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 {
-    if (!deliver_in_flight(shard, s, d)) {
+    if (d->promised) {
+        session_count_sent(s, d);
+        promise_send(shard, s, d);
+    } else if (deliver_in_flight(shard, s, d)) {
+        session_count_sent(s, d);
+    } else {
         drop_in_flight(shard, s, d);
-        return;
     }
-    session_count_sent(s, d);
 }
 
 /* The right may have gone since it was queued or sent. */
@@ -429,18 +440,29 @@ is_denied(const struct shard *shard, struct session *s, const struct delivery *d
     return !access_may_receive(shard, s, &topic);
 }
 
+static bool
+send_pubrel(struct shard *shard, struct session *s, uint16_t packet_id)
+{
+    const uint8_t pubrel[4] = {PACKET_PUBREL << 4 | 2, 2, (uint8_t)(packet_id >> 8), (uint8_t)packet_id};
+    uint8_t *at = connection_append(shard, s->connection, sizeof pubrel);
+    if (at == NULL) {
+        return false; /* not connection_put(): it would drop the connection, and the session perhaps, under session_pump() */
+    }
+    memcpy(at, pubrel, sizeof pubrel);
+    return true;
+}
+
 /* The next one to send again; a PUBREL goes whatever the window says (MQTT5 4.9 counts PUBLISH only). */
 static bool
 resend_one(struct shard *shard, struct session *s)
 {
     struct delivery *d = s->owed->inflight.resend;
     if (d->state == DELIVERY_RELEASED) {
-        const uint8_t pubrel[4] = {PACKET_PUBREL << 4 | 2, 2, (uint8_t)(d->packet_id >> 8), (uint8_t)d->packet_id};
-        uint8_t *at = connection_append(shard, s->connection, sizeof pubrel);
-        if (at == NULL) {
-            return false; /* not connection_put(): it would drop the connection, and the session perhaps, under session_pump() */
+        if (keep_is_kept(s)) {
+            promise_release(shard, s, d); /* its PUBREC may not be durable yet */
+        } else if (!send_pubrel(shard, s, d->packet_id)) {
+            return false;
         }
-        memcpy(at, pubrel, sizeof pubrel);
         s->owed->inflight.resend = d->next;
         return true;
     }
@@ -453,19 +475,20 @@ resend_one(struct shard *shard, struct session *s)
         drop_in_flight(shard, s, d);
         return true;
     }
-    d->sent_before = 1;
+    d->sent_before = !d->promised;
     send_in_flight(shard, s, d);
     return true;
 }
 
 /* Not in any list of the session. Another member of its group may have it. */
 static void
-give_up_denied(struct shard *shard, struct delivery *d)
+give_up_denied(struct shard *shard, struct session *s, struct delivery *d)
 {
     if (d->share_serial != 0 && d->state == DELIVERY_QUEUED) {
-        share_bounce(shard, d);
+        share_bounce(shard, s, d);
     } else {
         stats_add(&shard->stats.drops[DROP_DELIVERY_DENIED], 1);
+        keep_done(shard, s, d);
     }
     session_free_delivery(shard, &d);
 }
@@ -475,11 +498,12 @@ send_queued(struct shard *shard, struct session *s)
 {
     struct delivery *d = queue_pop(shard, &s->owed->queue);
     if (is_denied(shard, s, d)) {
-        give_up_denied(shard, d);
+        give_up_denied(shard, s, d);
         return;
     }
     if (d->message->expiry_ms != 0 && d->message->expiry_ms <= shard->now_ms) {
         stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* MQTT5 [MQTT-3.3.2-5] */
+        keep_done(shard, s, d);
         session_free_delivery(shard, &d);
         return;
     }
@@ -490,10 +514,15 @@ send_queued(struct shard *shard, struct session *s)
     }
     if (!inflight_add(shard->account, &s->owed->inflight, d)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        keep_done(shard, s, d);
         session_free_delivery(shard, &d);
         return;
     }
     stats_add(&shard->stats.inflight_messages, 1);
+    if (keep_is_kept(s)) {
+        d->promised = d->qos == 2; /* its packet identifier has to be durable before the client knows it */
+        keep_sent(shard, s, d);
+    }
     send_in_flight(shard, s, d);
 }
 
@@ -510,6 +539,29 @@ session_pump(struct shard *shard, struct session *s)
     }
     if (session_get_extra(s)->replays != NULL) {
         replay_continue(shard, s);
+    }
+}
+
+void
+session_send_promised(struct shard *shard, struct session *s, uint16_t packet_id, uint64_t number)
+{
+    struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
+    /* Not counted: another connection since, whose turn to get it will come. */
+    if (d == NULL || d->number != number || !d->promised || !d->counted || s->connection == NULL) {
+        return;
+    }
+    d->promised = 0;
+    if (!deliver_in_flight(shard, s, d)) {
+        drop_in_flight(shard, s, d);
+    }
+}
+
+void
+session_send_release(struct shard *shard, struct session *s, uint16_t packet_id, uint64_t number)
+{
+    const struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
+    if (d != NULL && d->number == number && d->state == DELIVERY_RELEASED && s->connection != NULL) {
+        send_pubrel(shard, s, packet_id);
     }
 }
 
@@ -536,7 +588,7 @@ uint8_t
 session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8_t reason)
 {
     struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
-    if (d == NULL || d->qos != 2) {
+    if (d == NULL || d->qos != 2 || d->promised) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }
     if (reason >= 0x80) {
@@ -550,6 +602,7 @@ session_pubrec(struct shard *shard, struct session *s, uint16_t packet_id, uint8
         d->state = DELIVERY_RELEASED;
         s->owed->unacknowledged_bytes -= d->counted ? message_cost(d->message) : 0;
         shard_message_unref(shard, &d->message);
+        keep_released(shard, s, d);
     }
     return REASON_SUCCESS;
 }
@@ -582,7 +635,7 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
     for (struct delivery *d = owed->inflight.first; d != NULL; d = next) {
         next = d->next;
         if (returnable(d, home, serial) && d->qos == 1) {
-            share_bounce(shard, d);
+            share_bounce(shard, s, d);
             drop_in_flight(shard, s, d);
         }
     }
@@ -592,7 +645,7 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
             queue_append(shard, &kept, d);
             continue;
         }
-        share_bounce(shard, d);
+        share_bounce(shard, s, d);
         session_free_delivery(shard, &d);
     }
     owed->queue = kept;

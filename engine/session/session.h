@@ -90,7 +90,9 @@ struct session_extra {
     struct fresh *fresh;            /* topics delivered live while replays run; NULL: none run */
     struct principal *principal;    /* whom it acts as; NULL: anonymous, and nothing to remember */
     struct received received;
-    uint64_t received_count;        /* QoS 2 messages that were routed: of a kept session */
+    struct received pending;        /* of these: not recorded yet (engine/durable/promise.h) */
+    uint64_t received_count;        /* QoS 2 messages of a kept session that were routed */
+    uint64_t recorded_count;        /* and those of them that the journal knows as received */
     uint32_t replay_count;
     uint16_t replay_granted;        /* sum over its replays */
 };
@@ -216,6 +218,10 @@ void session_pump(struct shard *shard, struct session *session);
 
 /* A PUBLISH of this delivery was just sent: it counts until it is acknowledged (S2). */
 void session_count_sent(struct session *session, struct delivery *delivery);
+
+/* What was promised once it is durable (engine/durable/promise.h): the PUBLISH of a delivery in flight, or its PUBREL. Nothing if it is over, or nobody is connected. */
+void session_send_promised(struct shard *shard, struct session *session, uint16_t packet_id, uint64_t number);
+void session_send_release(struct shard *shard, struct session *session, uint16_t packet_id, uint64_t number);
 
 /* On a new connection: everything in flight is to be sent again, in order (MQTT5 [MQTT-4.4.0-1]). */
 void session_resend_all(struct session *session);
