@@ -110,9 +110,14 @@ absent_since(const struct shard *shard, const struct session *s)
 static void
 put_session(struct shard *shard, const struct session *s, uint64_t since_ms)
 {
-    struct bytes principal = bytes_of(shard->scratch, 0);
-    if (session_get_extra(s)->principal != NULL) {
-        principal.size = principal_entry_write(shard, s->extra->principal, shard->scratch, SHARD_SCRATCH_BYTES);
+    const struct principal *principal = session_get_extra(s)->principal;
+    const struct config_listener *listener = principal != NULL ? &shard->broker->listeners[principal->listener] : NULL;
+    struct bytes kept = bytes_of(shard->scratch, principal != NULL ? principal_entry_size(principal, listener) : 0);
+    if (principal != NULL) {
+        assert(kept.size <= SHARD_SCRATCH_BYTES); /* its parts came in one CONNECT or token */
+        struct writer p = writer_of(shard->scratch, kept.size);
+        principal_entry_put(&p, principal, listener);
+        written(&p);
     }
     struct entry_session e = {
         .identity = s->identity,
@@ -123,7 +128,7 @@ put_session(struct shard *shard, const struct session *s, uint64_t since_ms)
         .window = s->window,
         .version = s->version,
         .client_id = session_client_id(s),
-        .principal = principal,
+        .principal = kept,
     };
     uint64_t position;
     struct writer w = append(shard, ENTRY_SESSION, entry_session_size(&e), &position);
