@@ -26,6 +26,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/io/sim_common.h"
+#include "engine/io/sim_disk_user.h"
+
 #define SHARDS_MAX 64
 #define NONE UINT32_MAX
 #define START_NS 1000000000u
@@ -37,10 +40,6 @@
 #define SOCKETS_MAX_DEFAULT (1u << 20)
 
 /* ---------------------------------------------------------------------------------------------------------------- state */
-
-struct rng {
-    uint64_t s[4];
-};
 
 struct piece {
     struct piece *next;
@@ -190,6 +189,7 @@ struct sim {
 struct io_set {
     struct sim sim;
     struct io_options options;
+    struct sim_disk_user *disk;
     char description[128];
     struct io shards[];
 };
@@ -197,56 +197,6 @@ struct io_set {
 static uint64_t next_seed = 1;
 
 /* --------------------------------------------------------------------------------------------------------------- helpers */
-
-static void *
-must(void *memory)
-{
-    if (memory == NULL) {
-        fprintf(stderr, "sim: out of memory\n");
-        abort();
-    }
-    return memory;
-}
-
-/* splitmix64, which spreads a seed over the state; then xoshiro256** (Blackman and Vigna, public domain). */
-static void
-rng_init(struct rng *rng, uint64_t seed)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        uint64_t z = seed += 0x9e3779b97f4a7c15u;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-        rng->s[i] = z ^ z >> 31;
-    }
-}
-
-static uint64_t
-rotated(uint64_t x, unsigned by)
-{
-    return x << by | x >> (64 - by);
-}
-
-static uint64_t
-rng_next(struct rng *rng)
-{
-    uint64_t *s = rng->s;
-    uint64_t result = rotated(s[1] * 5, 7) * 9;
-    uint64_t t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotated(s[3], 45);
-    return result;
-}
-
-/* Uniform in [0, below), but for a bias far below anything a test could see. */
-static uint64_t
-rng_below(struct rng *rng, uint64_t below)
-{
-    return (uint64_t)((unsigned __int128)rng_next(rng) * below >> 64);
-}
 
 static bool
 hostile(const struct sim *sim)
@@ -267,6 +217,12 @@ shard_of(const struct sim *sim, unsigned shard)
     struct io_set *set = (struct io_set *)((uintptr_t)sim - offsetof(struct io_set, sim));
     assert(shard < set->options.shard_count);
     return &set->shards[shard];
+}
+
+static struct sim_disk_user *
+disk_of(const struct sim *sim)
+{
+    return ((const struct io_set *)((uintptr_t)sim - offsetof(struct io_set, sim)))->disk;
 }
 
 static const struct io_options *
@@ -795,14 +751,16 @@ io_open(const struct io_options *options, char *error, size_t error_size)
     }
     snprintf(set->description, sizeof set->description, "simulated world, seed %llu", (unsigned long long)next_seed);
     struct sim *sim = &set->sim;
-    sim->now_ns = START_NS;
+    set->disk = sim_disk_attach(next_seed);
+    uint64_t left_ns = sim_disk_clock_ns(set->disk);
+    sim->now_ns = left_ns > START_NS ? left_ns : START_NS;
     sim->conn_free = NONE;
     rng_init(&sim->rng, next_seed);
     for (unsigned i = 0; i < options->shard_count; i++) {
         struct io *io = &set->shards[i];
         io->sim = sim;
         io->shard = i;
-        io->now_ns = START_NS;
+        io->now_ns = sim->now_ns;
         io->socket_free = NONE;
         rng_init(&io->rng, next_seed ^ (i + 1) * 0xd1342543de82ef95u);
     }
@@ -879,6 +837,7 @@ io_leave(struct io *io)
         push_inbox(&io->unworked, &arrival);
     }
     forget_closing(io);
+    sim_disk_finish(disk_of(io->sim), io->shard);
     io->socket_count = 0;
     io->socket_free = NONE;
     io->socket_open = 0;
@@ -916,6 +875,7 @@ io_close_all(struct io_set *set)
     free(sim->conns);
     free(sim->addresses);
     free(sim->heap);
+    sim_disk_detach(&set->disk);
     free(set);
 }
 
@@ -1321,6 +1281,10 @@ io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event 
     io->now_ns = io->sim->now_ns;
 
     unsigned count = 0;
+    sim_disk_advance(disk_of(io->sim), io->now_ns);
+    while (count < max && sim_disk_take_done(disk_of(io->sim), io->shard, &events[count])) {
+        count++;
+    }
     while (count < max && (io->ready.count > 0 || io->inbox.count > 0)) {
         bool inbox = io->ready.count == 0 || (io->inbox.count > 0 && (rng_next(&io->sim->rng) & 1) != 0);
         bool told = inbox ? tell_arrival(io, &events[count]) : tell_ready(io, &events[count]);
@@ -1328,6 +1292,36 @@ io_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, struct io_event 
     }
     end_stopping(io);
     return count;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- files */
+
+struct sim_disk_user *
+sim_disk_user_of(struct io_set *set)
+{
+    return set->disk;
+}
+
+void
+io_file_put(struct io *io, struct io_file *file, uint64_t offset, const void *bytes, uint32_t size, bool durable, uint64_t token)
+{
+    struct sim_disk_request request = {.file = file, .token = token, .offset = offset, .bytes = (uint8_t *)(uintptr_t)bytes, .size = size, .shard = io->shard,
+                                       .kind = durable ? SIM_DISK_PUT_DURABLE : SIM_DISK_PUT};
+    sim_disk_begin(disk_of(io->sim), &request, io->sim->now_ns);
+}
+
+void
+io_file_get(struct io *io, struct io_file *file, uint64_t offset, void *out, uint32_t size, uint64_t token)
+{
+    struct sim_disk_request request = {.file = file, .token = token, .offset = offset, .bytes = out, .size = size, .shard = io->shard, .kind = SIM_DISK_GET};
+    sim_disk_begin(disk_of(io->sim), &request, io->sim->now_ns);
+}
+
+void
+io_file_flush(struct io *io, struct io_file *file, uint64_t token)
+{
+    struct sim_disk_request request = {.file = file, .token = token, .shard = io->shard, .kind = SIM_DISK_FLUSH};
+    sim_disk_begin(disk_of(io->sim), &request, io->sim->now_ns);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ work */
@@ -1418,19 +1412,23 @@ sim_advance(struct sim *sim, uint64_t by_ns)
         }
     }
     heap_prune(sim);
+    sim_disk_advance(disk_of(sim), sim->now_ns);
 }
 
 uint64_t
 sim_next_ns(const struct sim *sim)
 {
-    return sim->heap_count > 0 ? sim->heap[0].time_ns : UINT64_MAX;
+    uint64_t network_ns = sim->heap_count > 0 ? sim->heap[0].time_ns : UINT64_MAX;
+    uint64_t disk_ns = sim_disk_next_ns(disk_of(sim));
+    return disk_ns < network_ns ? disk_ns : network_ns;
 }
 
 bool
 sim_ready(const struct sim *sim, unsigned shard)
 {
     const struct io *io = shard_of(sim, shard);
-    return io->ready.count > 0 || io->inbox.count > 0 || io->submitted.count > 0 || atomic_load_explicit(&io->woken, memory_order_relaxed);
+    return io->ready.count > 0 || io->inbox.count > 0 || io->submitted.count > 0 || atomic_load_explicit(&io->woken, memory_order_relaxed) ||
+           sim_disk_any_done(disk_of(sim), shard);
 }
 
 uint64_t
