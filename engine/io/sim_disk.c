@@ -609,9 +609,8 @@ sim_disk_next_ns(const struct sim_disk_user *user)
     uint64_t next_ns = UINT64_MAX;
     for (size_t i = 0; is_alive(user) && i < user->count; i++) {
         const struct operation *at = &user->operations[i];
-        uint64_t own_ns = at->applied ? at->done_ns : at->apply_ns;
-        bool over = at->applied && at->done_ns <= user->disk->now_ns;
-        next_ns = !over && own_ns < next_ns ? own_ns : next_ns;
+        uint64_t own_ns = at->apply_ns > user->disk->now_ns ? at->apply_ns : at->done_ns;
+        next_ns = own_ns > user->disk->now_ns && own_ns < next_ns ? own_ns : next_ns;
     }
     return next_ns;
 }
