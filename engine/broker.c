@@ -196,6 +196,19 @@ listen_on_all_shards(struct broker *broker, struct io_listener *listener, uint64
     return 0;
 }
 
+static int
+begin_listening(struct broker *broker, char *error, size_t error_size)
+{
+    int result = 0;
+    for (unsigned shard = 0; result == 0 && shard < broker->shard_count; shard++) {
+        result = io_listen_begin(io_of_shard(broker->ios, shard));
+    }
+    if (result != 0) {
+        snprintf(error, error_size, "cannot listen: %s", strerror(-result));
+    }
+    return result;
+}
+
 int
 broker_listen(struct broker *broker, char *error, size_t error_size)
 {
@@ -223,7 +236,7 @@ broker_listen(struct broker *broker, char *error, size_t error_size)
             listen_on_all_shards(broker, &listener, i, ignored, sizeof ignored);
         }
     }
-    return 0;
+    return begin_listening(broker, error, error_size);
 }
 
 /* Parcels hold references on other shards' messages: takes them to where they end, in one thread. */

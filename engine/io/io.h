@@ -111,11 +111,17 @@ struct io_listener {
 };
 
 /*
- * Opens a listening socket of this shard's own (SO_REUSEPORT), for every address that the host resolves to, with TCP_NODELAY for what it accepts; or shares the one
+ * Takes an address with a socket of this shard's own (SO_REUSEPORT), for every address that the host resolves to, with TCP_NODELAY for what it accepts; or shares the one
  * of a path, which io_close_all() removes. `token` comes
- * back with IO_ACCEPTED. Called by io's own thread, or by the starting thread before io_enter. On failure writes a clear line to `error`.
+ * back with IO_ACCEPTED. Nobody else gets the address from here on, but whoever connects is refused until io_listen_begin(). Called by io's own thread, or by the
+ * starting thread before io_enter. On failure writes a clear line to `error`.
  */
 int io_listen(struct io *io, const struct io_listener *listener, uint64_t token, char *error, size_t error_size);
+
+/*
+ * Accepts on all listeners that are open, those of this shard. Called like io_listen(), after it, and after each more of it. 0 or -errno.
+ */
+int io_listen_begin(struct io *io);
 
 /* Stops accepting on all listeners (shutdown). Sockets stay. */
 void io_listen_stop(struct io *io);

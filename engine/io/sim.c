@@ -132,6 +132,7 @@ struct listener {
     uint16_t port;
     char *path; /* of a Unix socket; NULL: none */
     uint64_t token;
+    bool begun;
 };
 
 struct io {
@@ -948,6 +949,15 @@ io_listen(struct io *io, const struct io_listener *listener, uint64_t token, cha
     return 0;
 }
 
+int
+io_listen_begin(struct io *io)
+{
+    for (unsigned i = 0; i < io->listener_count; i++) {
+        io->listeners[i].begun = true;
+    }
+    return 0;
+}
+
 void
 io_listen_stop(struct io *io)
 {
@@ -962,7 +972,8 @@ find_listener(const struct io *io, uint16_t port, const char *path)
 {
     for (unsigned i = 0; i < io->listener_count; i++) {
         const char *own = io->listeners[i].path;
-        if (path == NULL ? own == NULL && io->listeners[i].port == port : own != NULL && strcmp(own, path) == 0) {
+        bool same = path == NULL ? own == NULL && io->listeners[i].port == port : own != NULL && strcmp(own, path) == 0;
+        if (same && io->listeners[i].begun) {
             return &io->listeners[i];
         }
     }

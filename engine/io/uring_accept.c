@@ -35,6 +35,8 @@ struct acceptor {
 
 struct listener {
     int fd; /* -1: stopped */
+    int backlog;
+    bool begun; /* it listens, and its acceptors take part */
     uint64_t token;
     bool more_waiting; /* in the backlog, as the last accept saw it */
     struct acceptor acceptors[ACCEPTORS];
@@ -50,7 +52,7 @@ push_idle(struct io *io, struct acceptor *acceptor)
 }
 
 static bool
-add_listener(struct io *io, int fd, uint64_t token)
+add_listener(struct io *io, int fd, int backlog, uint64_t token)
 {
     struct listener **grown = realloc(io->listeners, (io->listener_count + 1) * sizeof *grown);
     if (grown == NULL) {
@@ -62,11 +64,11 @@ add_listener(struct io *io, int fd, uint64_t token)
         return false;
     }
     listener->fd = fd;
+    listener->backlog = backlog;
     listener->token = token;
     for (uint32_t i = 0; i < ACCEPTORS; i++) {
         listener->acceptors[i].number = io->listener_count * ACCEPTORS + i;
         listener->acceptors[i].listener = listener;
-        push_idle(io, &listener->acceptors[i]);
     }
     io->listeners[io->listener_count++] = listener;
     return true;
@@ -84,7 +86,7 @@ io_listen(struct io *io, const struct io_listener *listener, uint64_t token, cha
         count = listen_open(listener, fds, error, error_size);
     }
     for (int i = 0; i < count; i++) {
-        if (!add_listener(io, fds[i], token)) {
+        if (!add_listener(io, fds[i], listener->backlog, token)) {
             for (; i < count; i++) {
                 close(fds[i]);
             }
@@ -93,6 +95,29 @@ io_listen(struct io *io, const struct io_listener *listener, uint64_t token, cha
         }
     }
     return count < 0 ? count : 0;
+}
+
+static int
+begin(struct io *io, struct listener *listener)
+{
+    int result = listen_begin(listener->fd, listener->backlog);
+    listener->begun = result == 0;
+    for (uint32_t i = 0; listener->begun && i < ACCEPTORS; i++) {
+        push_idle(io, &listener->acceptors[i]);
+    }
+    return result;
+}
+
+int
+io_listen_begin(struct io *io)
+{
+    int result = 0;
+    for (unsigned i = 0; result == 0 && i < io->listener_count; i++) {
+        if (!io->listeners[i]->begun && io->listeners[i]->fd >= 0) {
+            result = begin(io, io->listeners[i]);
+        }
+    }
+    return result;
 }
 
 void

@@ -18,14 +18,24 @@ set_option(int socket, int level, int option)
     return setsockopt(socket, level, option, &on, sizeof on) < 0 ? -errno : 0;
 }
 
-/* Gives a new socket its options, address and backlog. 0 or -errno. */
 static int
-set_up_socket(int socket, const struct addrinfo *address, int backlog)
+bind_socket(int socket, const struct addrinfo *address)
 {
-    int result = set_option(socket, SOL_SOCKET, SO_REUSEADDR);
-    if (result == 0) {
-        result = set_option(socket, SOL_SOCKET, SO_REUSEPORT);
+    int result = bind(socket, address->ai_addr, address->ai_addrlen) < 0 ? -errno : 0;
+    if (result == -EADDRINUSE) {
+        result = set_option(socket, SOL_SOCKET, SO_REUSEADDR);
+        if (result == 0 && bind(socket, address->ai_addr, address->ai_addrlen) < 0) {
+            result = -errno;
+        }
     }
+    return result;
+}
+
+/* Gives a new socket its options and address. 0 or -errno. */
+static int
+set_up_socket(int socket, const struct addrinfo *address)
+{
+    int result = set_option(socket, SOL_SOCKET, SO_REUSEPORT);
     if (result == 0) {
         result = set_option(socket, IPPROTO_TCP, TCP_NODELAY);
     }
@@ -33,9 +43,13 @@ set_up_socket(int socket, const struct addrinfo *address, int backlog)
         /* IPv4 has a socket of its own. */
         result = set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY);
     }
-    if (result == 0 && bind(socket, address->ai_addr, address->ai_addrlen) < 0) {
-        result = -errno;
-    }
+    return result == 0 ? bind_socket(socket, address) : result;
+}
+
+int
+listen_begin(int socket, int backlog)
+{
+    int result = set_option(socket, SOL_SOCKET, SO_REUSEADDR);
     if (result == 0 && listen(socket, backlog > 0 ? backlog : BACKLOG_DEFAULT) < 0) {
         result = -errno;
     }
@@ -43,7 +57,7 @@ set_up_socket(int socket, const struct addrinfo *address, int backlog)
 }
 
 /*
- * -EADDRINUSE if anybody listens on the address: SO_REUSEPORT alone would let a second broker of the same user share it without a word.
+ * -EADDRINUSE if anybody listens on the address, or is about to: SO_REUSEPORT alone would let a second broker of the same user share it without a word.
  */
 static int
 check_free(const struct addrinfo *address)
@@ -74,7 +88,7 @@ open_one(const struct addrinfo *address, const struct io_listener *listener)
     if (opened < 0) {
         return -errno;
     }
-    int result = set_up_socket(opened, address, listener->backlog);
+    int result = set_up_socket(opened, address);
     if (result < 0) {
         close(opened);
         return result;

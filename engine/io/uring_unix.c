@@ -12,7 +12,6 @@
 /* A broker that was killed keeps its sockets until the kernel has taken its rings down, which comes after its end: a restart at once waits for that. */
 #define LINGER_MS 50
 #define LINGER_TRIES 20
-#define BACKLOG_DEFAULT 65535
 
 struct unix_socket {
     struct unix_socket *next;
@@ -23,13 +22,15 @@ struct unix_socket {
 };
 
 static int
-open_socket(void)
+open_socket(int type)
 {
-    int opened = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int opened = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     return opened < 0 ? -errno : opened;
 }
 
-/* 0: nobody listens at the path, which is a socket. */
+/*
+ * 0: nobody has the path, which is a socket. Only one of the wrong type tells that from somebody who is about to listen: EPROTOTYPE, as for somebody who does.
+ */
 static int
 check_abandoned(const struct sockaddr_un *address)
 {
@@ -40,12 +41,10 @@ check_abandoned(const struct sockaddr_un *address)
     if (!S_ISSOCK(about.st_mode)) {
         return -EEXIST;
     }
-    int probe = open_socket();
+    int probe = open_socket(SOCK_DGRAM);
     if (probe < 0) {
         return probe;
     }
-    /* Somebody whose backlog is full would let a blocking connect() wait. */
-    fcntl(probe, F_SETFL, O_NONBLOCK);
     int result = connect(probe, (const struct sockaddr *)address, sizeof *address) == 0 || errno != ECONNREFUSED ? -EADDRINUSE : 0;
     close(probe);
     return result;
@@ -92,7 +91,7 @@ set_up(struct unix_socket *s, const struct io_listener *listener)
     if (listener->mode != 0 && chmod(s->address.sun_path, listener->mode) != 0) {
         return -errno;
     }
-    return listen(s->fd, listener->backlog > 0 ? listener->backlog : BACKLOG_DEFAULT) == 0 ? 0 : -errno;
+    return 0;
 }
 
 static void
@@ -122,7 +121,7 @@ open_first(struct unix_socket **all, const struct io_listener *listener)
     }
     s->address.sun_family = AF_UNIX;
     strcpy(s->address.sun_path, listener->path);
-    s->fd = open_socket();
+    s->fd = open_socket(SOCK_STREAM);
     int result = s->fd < 0 ? s->fd : set_up(s, listener);
     if (result < 0) {
         close_one(&s);

@@ -1,7 +1,7 @@
 /*
- * uring_unix: listening Unix sockets. There is one per path, and all shards accept from it: each has a descriptor of its own for the same socket.
+ * uring_unix: Unix sockets for listeners, bound but not listening (listen_begin() in uring_listen.h). There is one per path, and all shards accept from it: each has a descriptor of its own for the same socket.
  *
- * A path that a broker left behind when it was killed is replaced; one at which somebody listens, or which is no socket, is not. The path is removed when the set
+ * A path that a broker left behind when it was killed is replaced; one that somebody has, or which is no socket, is not. The path is removed when the set
  * closes, if it is still ours.
  *
  * Threads  the starting thread only.
@@ -15,7 +15,7 @@
 
 struct unix_socket;
 
-/* A listening descriptor for `listener->path`, now the caller's, or -errno with a line in `error`. `all`: the sockets of the set, NULL at first. */
+/* A bound descriptor for `listener->path`, now the caller's, or -errno with a line in `error`. `all`: the sockets of the set, NULL at first. */
 int unix_listen(struct unix_socket **all, const struct io_listener *listener, char *error, size_t error_size);
 
 /* Removes the paths and forgets the sockets; `*all` is nulled. */

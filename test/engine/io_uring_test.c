@@ -52,6 +52,7 @@ listen_on(struct io *shard, const char *host)
     if (io_listen(shard, &listener, LISTENER_TOKEN, error, sizeof error) != 0) {
         fail_msg("%s", error);
     }
+    assert_int_equal(io_listen_begin(shard), 0);
 }
 
 static void
@@ -906,6 +907,84 @@ listen_says_what_is_wrong(void **state)
     close_stage();
 }
 
+static bool
+is_refused(int family, const void *address, socklen_t size)
+{
+    int fd = socket(family, SOCK_STREAM, 0);
+    bool refused = connect(fd, address, size) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+/* A second broker: it is told, whether the first one has begun to listen or not. */
+static void
+expect_address_in_use(const struct io_listener *listener)
+{
+    char error[256] = "";
+    struct io_set *other = io_open(&(struct io_options){.shard_count = 1, .sockets_max = 64}, error, sizeof error);
+    assert_int_equal(io_listen(io_of_shard(other, 0), listener, 0, error, sizeof error), -EADDRINUSE);
+    io_close_all(other);
+}
+
+static void
+address_is_taken_before_it_listens_and_connections_are_refused_until_then(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    open_stage((struct io_options){.shard_count = 2, .sockets_max = 64});
+    port = free_port();
+    struct io_listener listener = {.host = "127.0.0.1", .port = port, .first = true};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(io_listen(io, &listener, LISTENER_TOKEN, error, sizeof error), 0);
+    listener.first = false;
+    assert_int_equal(io_listen(io_of_shard(set, 1), &listener, LISTENER_TOKEN, error, sizeof error), 0);
+    listener.first = true;
+    assert_true(is_refused(AF_INET, &address, sizeof address));
+    expect_address_in_use(&listener);
+    expect_nothing();
+
+    assert_int_equal(io_listen_begin(io), 0);
+    assert_int_equal(io_listen_begin(io), 0);
+    expect_address_in_use(&listener);
+    int clients[40]; /* more than one turn arms accepts for */
+    for (unsigned i = 0; i < 40; i++) {
+        clients[i] = connect_client();
+    }
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(expect(IO_ACCEPTED).token, LISTENER_TOKEN);
+        close(clients[i]);
+    }
+    close_stage();
+}
+
+/* What lingers of others' connections on the port keeps nobody from it. */
+static void
+port_with_lingering_connections_is_free(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    int other = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(other, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(other, 1), 0);
+    getsockname(other, (struct sockaddr *)&address, &size);
+    open_simple_stage();
+    port = ntohs(address.sin_port);
+    int client = connect_client();
+    int accepted = accept(other, NULL, NULL);
+    close(accepted); /* the first to close: its end lingers */
+    close(client);
+    close(other);
+    struct io_listener listener = {.host = "127.0.0.1", .port = port, .first = true};
+    assert_int_equal(io_listen(io, &listener, LISTENER_TOKEN, error, sizeof error), 0);
+    assert_int_equal(io_listen_begin(io), 0);
+    close_and_expect(connect_pair(&client));
+    close(client);
+    close_stage();
+}
+
 /* ------------------------------------------------------------------------------------------------ Unix sockets, interfaces */
 
 static char unix_path[108];
@@ -915,7 +994,8 @@ listen_at_path(struct io *shard, uint32_t mode, char *error, size_t error_size)
 {
     snprintf(unix_path, sizeof unix_path, "/tmp/tidewire-io-test-%d.socket", (int)getpid());
     struct io_listener listener = {.path = unix_path, .mode = mode};
-    return io_listen(shard, &listener, LISTENER_TOKEN, error, error_size);
+    int result = io_listen(shard, &listener, LISTENER_TOKEN, error, error_size);
+    return result == 0 ? io_listen_begin(shard) : result;
 }
 
 static int
@@ -956,6 +1036,26 @@ unix_socket_takes_connections_and_its_path_is_removed(void **state)
     close(client);
     close_stage();
     assert_int_equal(stat(unix_path, &about), -1);
+}
+
+static void
+path_is_taken_before_it_listens_and_connections_are_refused_until_then(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    open_simple_stage();
+    snprintf(unix_path, sizeof unix_path, "/tmp/tidewire-io-test-%d.socket", (int)getpid());
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, unix_path);
+    struct io_listener listener = {.path = unix_path};
+    assert_int_equal(io_listen(io, &listener, LISTENER_TOKEN, error, sizeof error), 0);
+    assert_true(is_refused(AF_UNIX, &address, sizeof address));
+    expect_address_in_use(&listener);
+    assert_int_equal(io_listen_begin(io), 0);
+    int client = connect_to_path();
+    close_and_expect(expect(IO_ACCEPTED).socket);
+    close(client);
+    close_stage();
 }
 
 static void
@@ -1041,6 +1141,7 @@ interface_stands_for_its_addresses(void **state)
     port = free_port();
     struct io_listener loopback = {.interface = "lo", .port = port, .first = true, .ipv4_only = true};
     assert_int_equal(io_listen(io, &loopback, LISTENER_TOKEN, error, sizeof error), 0);
+    assert_int_equal(io_listen_begin(io), 0);
     int client;
     close_and_expect(connect_pair(&client));
     close(client);
@@ -1543,7 +1644,10 @@ main(void)
         cmocka_unit_test(open_says_what_is_wrong),
         cmocka_unit_test(too_many_sockets_are_lowered_and_described),
         cmocka_unit_test(listen_says_what_is_wrong),
+        cmocka_unit_test(address_is_taken_before_it_listens_and_connections_are_refused_until_then),
+        cmocka_unit_test(port_with_lingering_connections_is_free),
         cmocka_unit_test(unix_socket_takes_connections_and_its_path_is_removed),
+        cmocka_unit_test(path_is_taken_before_it_listens_and_connections_are_refused_until_then),
         cmocka_unit_test(abandoned_path_is_replaced_and_others_are_not),
         cmocka_unit_test(unix_socket_is_shared_by_shards),
         cmocka_unit_test(interface_stands_for_its_addresses),

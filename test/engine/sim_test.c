@@ -32,6 +32,7 @@ open_world(uint64_t seed, uint32_t sockets_max)
         shard[i] = io_of_shard(set, i);
         assert_int_equal(io_enter(shard[i]), 0);
         assert_int_equal(io_listen(shard[i], &listener, LISTENER, error, sizeof error), 0);
+        assert_int_equal(io_listen_begin(shard[i]), 0);
     }
 }
 
@@ -847,6 +848,8 @@ a_path_is_listened_on_as_a_port_is(void **state)
     struct io_listener listener = {.path = "/run/a.socket"};
     assert_int_equal(sim_connect_path(sim, "/run/a.socket", 1), SIM_CONNECTION_NONE);
     assert_int_equal(io_listen(shard[1], &listener, 5, error, sizeof error), 0);
+    assert_int_equal(sim_connect_path(sim, "/run/a.socket", 1), SIM_CONNECTION_NONE); /* not yet */
+    assert_int_equal(io_listen_begin(shard[1]), 0);
     assert_int_equal(sim_connect_path(sim, "/run/b.socket", -1), SIM_CONNECTION_NONE);
     assert_int_not_equal(sim_connect_path(sim, "/run/a.socket", -1), SIM_CONNECTION_NONE);
     struct io_event event = expect_event(1, IO_ACCEPTED);
