@@ -1,5 +1,7 @@
 #include "engine/job.h"
 
+#include "engine/shard.h"
+
 static void
 run(void *argument)
 {

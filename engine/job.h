@@ -9,7 +9,9 @@
 #ifndef TIDEWIRE_ENGINE_JOB_H
 #define TIDEWIRE_ENGINE_JOB_H
 
-#include "engine/shard.h"
+#include "engine/io/io.h"
+
+struct shard;
 
 struct job {
     void (*run)(struct job *job);

@@ -22,6 +22,7 @@ LAYERS = {
     "engine/timer": ["engine/timer"],
     "engine/mesh": ["engine/mesh"],
     "engine/io": ["engine/io"],
+    "engine/journal": ["engine/journal", "engine/io", "engine/job", "engine/log", "engine/config", "alloc", "codec"],
     "engine/tls": ["engine/tls", "engine/config", "codec"],
     "bench": ["bench", "codec"],
     "bench/micro": ["bench/micro", "engine", "router", "alloc", "codec"],

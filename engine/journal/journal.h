@@ -29,6 +29,12 @@
 
 struct journal;
 
+/* Of the first record of all: 0 stands for none. */
+#define JOURNAL_POSITION_FIRST 8u
+
+/* Types are the caller's, from 1 on. */
+#define JOURNAL_TYPE_MAX 62
+
 enum journal_mode {
     JOURNAL_ALWAYS,
     JOURNAL_INTERVAL,
@@ -58,10 +64,17 @@ struct journal *journal_open(const struct journal_options *options, char *error,
 /* Everything that was appended is lost if it is not committed: see journal_is_idle(). */
 void journal_close(struct journal **journal);
 
+/* Where a record begins in the files. */
+struct journal_place {
+    uint64_t segment;
+    uint32_t offset;
+};
+
 /* One record of the past. Its content is borrowed until the next one. */
 struct journal_record {
-    uint8_t type;
-    uint64_t position; /* comparable with what journal_append() returns later */
+    uint8_t type;              /* 1 to JOURNAL_TYPE_MAX */
+    uint64_t position;         /* comparable with what journal_append() returns later */
+    struct journal_place place;
     struct bytes content;
 };
 
@@ -99,10 +112,12 @@ uint64_t journal_committed(const struct journal *journal);
 /* What waits and what is under way, in bytes. */
 uint64_t journal_backlog(const struct journal *journal);
 enum journal_room journal_room(const struct journal *journal);
+/* Bytes that can still be appended and written if no other file can be had. */
+uint64_t journal_room_left(const struct journal *journal);
 /* Of all segments that hold something, and of those in reserve. */
 uint64_t journal_bytes_used(const struct journal *journal);
 
-/* Once per turn, at its end: begins a write if something waits and none is under way. */
+/* Once per turn, at its end: begins a write if something waits and none is under way. What was voided before its turn may be committed by this: look at journal_committed(). */
 void journal_submit(struct journal *journal, uint64_t now_ms);
 /* When journal_submit() wants to be called again though nothing happens (an interval's flush, a disk that was full); UINT64_MAX: not. */
 uint64_t journal_next_ms(const struct journal *journal);
