@@ -46,6 +46,7 @@ struct session;
 struct verified;
 struct replay;
 struct share_group;
+struct tokens;
 struct gathered;
 struct gathered_identifier;
 
@@ -82,6 +83,7 @@ struct shard {
     struct journal *journal;     /* NULL: nothing is kept on disk */
     struct keeper *keeper;       /* engine/durable/keep.h; with the journal */
     struct promises *promises;   /* engine/durable/promise.h; with the journal */
+    struct tokens *tokens;       /* engine/durable/token.h; NULL: none */
     bool disk_full;              /* as of this turn */
     struct broker *broker;
     struct io *io;

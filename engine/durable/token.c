@@ -1,0 +1,158 @@
+#include "engine/durable/token.h"
+
+#include <stdlib.h>
+
+#define PLACES_MIN 64u
+#define NONE UINT32_MAX
+
+/* A place for one token; 0 in `identity`: free. */
+struct token {
+    uint64_t identity;
+    uint64_t hash;
+    uint32_t next; /* in its bucket, or NONE */
+    uint16_t packet_id;
+};
+
+/* Places are filled in a circle, so the next one to fill holds the oldest. As many buckets as places. */
+struct tokens {
+    struct token *places;
+    uint32_t *buckets;
+    uint32_t room, cursor;
+};
+
+static uint64_t
+bytes_of_room(uint32_t room)
+{
+    return room * (sizeof(struct token) + sizeof(uint32_t));
+}
+
+static uint32_t *
+bucket_of(const struct tokens *t, uint64_t identity, uint16_t packet_id)
+{
+    uint64_t mixed = (identity ^ (uint64_t)packet_id << 40) * 0x9E3779B97F4A7C15u;
+    return &t->buckets[(mixed >> 32) & (t->room - 1)];
+}
+
+static void
+enter(struct tokens *t, uint32_t place)
+{
+    uint32_t *bucket = bucket_of(t, t->places[place].identity, t->places[place].packet_id);
+    t->places[place].next = *bucket;
+    *bucket = place;
+}
+
+static void
+clear(struct tokens *t, uint32_t place)
+{
+    struct token *gone = &t->places[place];
+    if (gone->identity == 0) {
+        return;
+    }
+    uint32_t *at = bucket_of(t, gone->identity, gone->packet_id);
+    while (*at != place) {
+        at = &t->places[*at].next;
+    }
+    *at = gone->next;
+    gone->identity = 0;
+}
+
+static uint32_t
+find(const struct tokens *t, uint64_t identity, uint16_t packet_id)
+{
+    uint32_t at = *bucket_of(t, identity, packet_id);
+    while (at != NONE && !(t->places[at].identity == identity && t->places[at].packet_id == packet_id)) {
+        at = t->places[at].next;
+    }
+    return at;
+}
+
+/* All places are taken up to the last: more of them, or back to the first. */
+static void
+grow(struct shard *shard, struct tokens *t)
+{
+    uint32_t room = t->room ? t->room * 2 : PLACES_MIN;
+    t->cursor = 0;
+    if (room > TOKEN_COUNT_MAX) {
+        return;
+    }
+    struct token *places = realloc(t->places, room * sizeof *places);
+    t->places = places != NULL ? places : t->places;
+    uint32_t *buckets = places != NULL ? realloc(t->buckets, room * sizeof *buckets) : NULL;
+    if (buckets == NULL) {
+        return;
+    }
+    budget_charge(shard->account, bytes_of_room(room) - bytes_of_room(t->room));
+    memset(places + t->room, 0, (room - t->room) * sizeof *places);
+    memset(buckets, 0xFF, room * sizeof *buckets);
+    t->buckets = buckets;
+    t->cursor = t->room;
+    t->room = room;
+    for (uint32_t i = 0; i < t->cursor; i++) {
+        if (places[i].identity != 0) {
+            enter(t, i);
+        }
+    }
+}
+
+void
+token_remember(struct shard *shard, const struct entry_token *token)
+{
+    if (token->identity == 0) {
+        return;
+    }
+    if (shard->tokens == NULL) {
+        shard->tokens = calloc(1, sizeof *shard->tokens);
+        if (shard->tokens == NULL) {
+            return;
+        }
+        budget_charge(shard->account, sizeof *shard->tokens);
+    }
+    struct tokens *t = shard->tokens;
+    token_forget(shard, token->identity, token->packet_id);
+    if (t->cursor == t->room) {
+        grow(shard, t);
+    }
+    if (t->room == 0) {
+        return;
+    }
+    clear(t, t->cursor);
+    t->places[t->cursor] = (struct token){.identity = token->identity, .hash = token->hash, .packet_id = token->packet_id};
+    enter(t, t->cursor++);
+}
+
+void
+token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id)
+{
+    struct tokens *t = shard->tokens;
+    uint32_t at = t != NULL && t->room > 0 ? find(t, identity, packet_id) : NONE;
+    if (at != NONE) {
+        clear(t, at);
+    }
+}
+
+bool
+token_look_up(struct shard *shard, const struct entry_token *token)
+{
+    struct tokens *t = shard->tokens;
+    uint32_t at = t->room > 0 ? find(t, token->identity, token->packet_id) : NONE;
+    if (at == NONE) {
+        return false;
+    }
+    bool same = t->places[at].hash == token->hash;
+    clear(t, at); /* another message took its identifier: that one will not come again */
+    return same;
+}
+
+void
+token_fini(struct shard *shard)
+{
+    struct tokens *t = shard->tokens;
+    if (t == NULL) {
+        return;
+    }
+    budget_refund(shard->account, sizeof *t + bytes_of_room(t->room));
+    free(t->places);
+    free(t->buckets);
+    free(t);
+    shard->tokens = NULL;
+}
