@@ -41,6 +41,7 @@ struct broker {
     _Atomic uint64_t connection_count;        /* admitted connections; limits */
     _Atomic uint64_t session_count;
     _Atomic uint32_t kept_sessions[BROKER_SHARDS_MAX]; /* of each shard: engine/durable/keep.h */
+    _Atomic uint32_t share_groups[BROKER_SHARDS_MAX]; /* whose home each shard is: engine/route/share.h */
     _Atomic uint64_t full_disks;              /* shards whose journal takes no more, a bit each */
     _Atomic uint64_t retain_stamp;            /* the last one given to a publication with RETAIN (engine/route/replay.h Y3) */
     _Atomic uint64_t listener_connections[CONFIG_LISTENERS_MAX];

@@ -42,6 +42,7 @@ stats_drop_name(enum drop_reason reason)
         [DROP_PUBLISH_RATE] = "publish rate",
         [DROP_BANNED] = "banned",
         [DROP_WORK_LATE] = "work late",
+        [DROP_DISK_FULL] = "disk full",
     };
     assert(reason < DROP_REASONS);
     return names[reason];

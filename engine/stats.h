@@ -47,6 +47,7 @@ enum drop_reason {
     DROP_PUBLISH_RATE,       /* messages refused for a rate of publishes or bytes */
     DROP_BANNED,             /* connections refused or closed */
     DROP_WORK_LATE,          /* connections given up because our own work for them took until connect_timeout */
+    DROP_DISK_FULL,          /* messages, sessions and subscriptions refused because there is no room to keep them */
     DROP_REASONS,
 };
 

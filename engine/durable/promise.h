@@ -23,7 +23,9 @@
  *   W2  who waits for nothing is answered at once, unless W1 forbids it.
  *   W3  a promise whose connection is gone says nothing; what it was to do to its session is done.
  *
- * Without a journal nothing here ever waits.
+ * Without a journal nothing here ever waits. Memory is charged to the shard's account; without any the process ends, as what was acknowledged must not depend on it.
+ *
+ * The rest of it: engine/durable/confirm.c (parcels and their confirmations), engine/durable/gate.c.
  */
 #ifndef TIDEWIRE_ENGINE_DURABLE_PROMISE_H
 #define TIDEWIRE_ENGINE_DURABLE_PROMISE_H
@@ -54,11 +56,22 @@ struct gate_reference {
     uint8_t shard;
 };
 
+/* One client may have so many acknowledgements outstanding (64 bytes each) before it is read no further: promise_is_crowded(). */
+#define PROMISE_ACKNOWLEDGEMENTS_MAX 4096u
+
+/* With the journal; false when out of memory. */
+bool promise_init(struct shard *shard);
+
 /*
- * A whole acknowledgement for a PUBLISH, in its turn. `received`: it is a QoS 2 message of a kept session, whose packet identifier is to be recorded first. Nothing may be
- * added to `needs` afterwards.
+ * A whole acknowledgement for a PUBLISH, in its turn. `received_count`: it is a QoS 2 message of a kept session, the so-manyth, whose packet identifier is to be recorded
+ * first (keep_received); 0: it is not, or it is recorded already. Takes over what is in `needs`; to be called in the turn in which they came up.
  */
-void promise_acknowledge(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason, const struct promise_needs *needs, bool received);
+void promise_acknowledge(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason, struct promise_needs *needs, uint64_t received_count);
+/* The same for a QoS 2 message that came before, perhaps on an earlier connection, which may still wait for its own acknowledgement: not before that. */
+void promise_acknowledge_again(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason);
+/* Nobody is told. */
+void promise_abandon(struct shard *shard, struct promise_needs *needs);
+bool promise_is_crowded(const struct connection *c);
 /* A whole packet once the journal is committed up to now; at once if it is. */
 void promise_packet(struct shard *shard, struct connection *c, const void *packet, uint32_t size);
 /* Nothing is sent to this connection until then: its CONNACK speaks of state that is not durable yet. */
@@ -69,24 +82,24 @@ void promise_suback(struct shard *shard, struct session *session, const struct s
 void promise_send(struct shard *shard, struct session *session, const struct delivery *delivery);
 void promise_release(struct shard *shard, struct session *session, const struct delivery *delivery);
 
-/* The connection ends: what was promised to it is given up. */
+/* The connection has lost its session, or is closed: nothing more is said to it. What holds its output back (promise_open) still ends, until it is closed. */
 void promise_forget(struct shard *shard, struct connection *c);
 
 /* --------------------------------------------------------------------------------------------------------- other shards */
 
 /* Counts a parcel that `target` has to confirm. */
 void promise_count_parcel(struct shard *shard, unsigned target, struct promise_needs *needs);
-/* One of these has come from there, and was handled; `gate`: what came of it is settled then, or NULL. */
-void promise_note_parcel(struct shard *shard, unsigned from, struct gate *gate);
-/* After a pass over all queues: what has come in it is confirmed once it is committed. */
+/* One of these has come from there, and was handled; takes over what it needs before it may be confirmed. */
+void promise_note_parcel(struct shard *shard, unsigned from, struct promise_needs *needs);
+/* After a pass over all queues: what has come in it is confirmed once that is so. */
 void promise_confirm(struct shard *shard);
 
-/* One more piece of this publication is on its way through a shared subscription: a reference for its parcel. NULL gate inside when out of memory. */
+/* One more piece of this publication is on its way through a shared subscription: a reference for its parcel. */
 struct gate_reference promise_gate(struct shard *shard, struct promise_needs *needs);
-/* A gate for a message that leaves this shard though it is recorded here: then the record of this delivery is over (keep_done_number). */
+/* A gate for a message that leaves this shard though it is recorded here: when it is settled the record of this delivery is over (keep_done_number). */
 struct gate_reference promise_gate_leaving(struct shard *shard, const struct session *session, const struct delivery *delivery);
-/* The message has found its session, or was given up: settled when this shard's journal has committed what it holds now. */
-void promise_settle(struct shard *shard, const struct gate_reference *gate);
+/* The message has found its session, or was given up: settled when this shard's journal has committed what it holds now; at once with a `position` of 0, as nothing came of it here. */
+void promise_settle(struct shard *shard, const struct gate_reference *gate, uint64_t position);
 
 /* Parcels CONFIRM and SETTLED. */
 void promise_handle(struct shard *shard, unsigned from, const void *parcel);

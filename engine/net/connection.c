@@ -1,6 +1,7 @@
 #include "engine/net/connection.h"
 
 #include "codec/encode.h"
+#include "engine/durable/promise.h"
 #include "engine/identity/exchange.h"
 #include "engine/identity/http_hook.h"
 #include "engine/identity/login.h"
@@ -71,7 +72,7 @@ forget_extra(struct shard *shard, struct connection *c)
 {
     if (c->extra != NULL) {
         assert(c->extra->transport == NULL && c->extra->alias_bytes == 0 && c->extra->login == NULL && c->extra->exchange == NULL);
-        assert(c->extra->token == NULL && c->extra->hook == NULL);
+        assert(c->extra->token == NULL && c->extra->hook == NULL && c->extra->promisee == NULL);
         budget_refund(shard->account, sizeof *c->extra);
         free(c->extra);
         c->extra = NULL;
@@ -474,10 +475,16 @@ pace_timer(struct shard *shard, struct connection *c)
     input_bytes(shard, c, bytes_of(NULL, 0));
 }
 
+static bool
+is_promised_much(const struct connection *c)
+{
+    return c->extra != NULL && c->extra->promisee != NULL && promise_is_crowded(c);
+}
+
 bool
 connection_must_hold(const struct shard *shard, const struct connection *c, bool takes_memory)
 {
-    return (shard->congested && takes_memory) || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX;
+    return (shard->congested && takes_memory) || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX || (takes_memory && is_promised_much(c));
 }
 
 /*
@@ -692,6 +699,9 @@ connection_output_taken(struct shard *shard, struct connection *c, uint32_t size
 static void
 start_send(struct shard *shard, struct connection *c)
 {
+    if (c->barred) {
+        return; /* promise_open() comes back to it */
+    }
     if (connection_transport(c) != NULL) {
         transport_flush(shard, c);
         return;
@@ -786,6 +796,7 @@ detach_session(struct shard *shard, struct connection *c, bool publish_will)
     if (session == NULL) {
         return;
     }
+    promise_forget(shard, c);
     c->session = NULL;
     session->connection = NULL;
     stats_sub(&shard->stats.connected, 1);
@@ -902,6 +913,7 @@ void
 connection_closed(struct shard *shard, struct connection *c)
 {
     assert(c->state == CONNECTION_CLOSED && c->session == NULL);
+    promise_forget(shard, c);
     while (c->out_first != NULL) {
         drop_first_chunk(shard, c);
     }

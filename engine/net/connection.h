@@ -63,7 +63,7 @@ struct connection_extra {
     struct token_work *token;      /* a token that is verified off the shard */
     struct hook_wait *hook;        /* questions that an HTTP hook is asked */
     uint64_t pace_until_ms;        /* while `paced` */
-    struct promise *promises, *promises_last; /* what was promised to it: engine/durable/promise.h */
+    struct promisee *promisee;     /* it was promised something: engine/durable/promise.h; NULL: nothing yet */
     struct rate_bucket publishes, bytes; /* engine/limits/pace.h: what this client has taken */
 };
 

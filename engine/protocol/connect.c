@@ -1,7 +1,10 @@
 /* CONNECT, DISCONNECT and AUTH: how a connection gets its session, and how it says goodbye. */
+#include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
 #include "engine/identity/exchange.h"
 #include "engine/identity/http_hook.h"
 #include "engine/identity/login.h"
+#include "engine/journal/journal.h"
 #include "engine/limits/limits.h"
 #include "engine/log.h"
 #include "engine/protocol/input.h"
@@ -219,10 +222,15 @@ send_connack(struct shard *shard, struct connection *c, const struct connack_fac
  * Finds or makes the session for this CONNECT, taking it over from a connection that has it. MQTT5 3.1.2.4, [MQTT-3.1.4-3]. NULL: out of memory or at a limit.
  */
 static struct session *
-take_session(struct shard *shard, const struct connect *connect, struct bytes client_id, bool *present, uint8_t *reason)
+take_session(struct shard *shard, const struct connect *connect, struct bytes client_id, uint32_t expiry_s, bool *present, uint8_t *reason)
 {
     uint64_t hash = broker_hash(shard->broker, client_id.data, client_id.size);
     struct session *session = session_table_find(&shard->session_table, hash, client_id);
+    if (keep_is_full(shard) && expiry_s > 0 && (session == NULL || connect->clean_start || !keep_is_kept(session))) {
+        stats_add(&shard->stats.drops[DROP_DISK_FULL], 1);
+        *reason = REASON_QUOTA_EXCEEDED;
+        return NULL;
+    }
     if (session != NULL && session->connection != NULL) {
         stats_add(&shard->stats.takeovers, 1);
         if (connect->clean_start) {
@@ -325,6 +333,20 @@ tell_connected(const struct connection *c, const struct connect *connect, struct
              (const char *)user.data, user.size > 0 ? "'" : "");
 }
 
+/* What CONNACK says has to be durable. `end`: of the journal, before the session was taken. */
+static void
+keep_connected(struct shard *shard, struct connection *c, uint64_t end)
+{
+    if (shard->journal == NULL) {
+        return;
+    }
+    keep_session(shard, c->session);
+    keep_will(shard, c->session);
+    if (journal_end(shard->journal) != end) {
+        promise_open(shard, c);
+    }
+}
+
 static void
 admit_client(struct shard *shard, struct connection *c, const struct connect *connect, bool id_given, struct principal *principal)
 {
@@ -340,7 +362,8 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
         .keep_alive_s = keep_alive_of(shard, connect),
     };
     uint8_t reason = REASON_SUCCESS;
-    struct session *session = take_session(shard, connect, client_id, &facts.session_present, &reason);
+    uint64_t journal_before = shard->journal != NULL ? journal_end(shard->journal) : 0;
+    struct session *session = take_session(shard, connect, client_id, facts.expiry_s, &facts.session_present, &reason);
     if (session == NULL) {
         principal_free(shard->account, &principal);
         connect_refuse(shard, c, connect, reason, "no session can be made");
@@ -373,6 +396,7 @@ admit_client(struct shard *shard, struct connection *c, const struct connect *co
     if (shard->config->connection_messages) {
         tell_connected(c, connect, client_id);
     }
+    keep_connected(shard, c, journal_before);
     send_connack(shard, c, &facts);
     if (c->state == CONNECTION_CONNECTED) {
         session_resend_all(session);
@@ -489,6 +513,7 @@ handle_disconnect(struct shard *shard, struct connection *c, const struct frame 
         uint32_t limit = shard->config->persistent_client_expiration_s;
         uint32_t wanted = packet.properties.session_expiry_s;
         c->session->expiry_s = limit != 0 && wanted > limit ? limit : wanted;
+        keep_session(shard, c->session);
     }
     if (shard->config->connection_messages) {
         struct bytes id = session_client_id(c->session);

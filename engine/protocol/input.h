@@ -30,6 +30,9 @@ void handle_unsubscribe(struct shard *shard, struct connection *c, const struct 
 void handle_disconnect(struct shard *shard, struct connection *c, const struct frame *frame);
 void handle_auth(struct shard *shard, struct connection *c, const struct frame *frame);
 
+/* Sends PUBACK, PUBREC, PUBREL or PUBCOMP now. */
+void input_acknowledge(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason);
+
 /* Answers a CONNECT with an error CONNACK in its own version, then closes. MQTT5 [MQTT-3.1.4-2]. */
 void connect_refuse(struct shard *shard, struct connection *c, const struct connect *connect, uint8_t reason, const char *explain);
 

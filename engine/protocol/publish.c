@@ -3,6 +3,8 @@
 #include "codec/forward.h"
 #include "codec/topic.h"
 #include "engine/access/access.h"
+#include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
 #include "engine/identity/http_hook.h"
 #include "engine/limits/pace.h"
 #include "engine/log.h"
@@ -11,16 +13,37 @@
 #include "engine/route/route.h"
 #include "engine/session/session.h"
 
-/* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. */
-static void
-send_ack(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason)
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* PUBACK, PUBREC, PUBREL, PUBCOMP. A reason of 0 has the short form, which all versions share. Returns the size. */
+static uint32_t
+write_ack(uint8_t bytes[5], uint8_t version, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
     uint8_t flags = type == PACKET_PUBREL ? 2 : 0;
-    bool with_reason = c->version == MQTT_VERSION_5 && reason != REASON_SUCCESS;
-    uint8_t bytes[5] = {
-        (uint8_t)(type << 4 | flags), with_reason ? 3 : 2, (uint8_t)(packet_id >> 8), (uint8_t)packet_id, reason,
-    };
-    connection_put(shard, c, bytes, with_reason ? 5 : 4);
+    bool with_reason = version == MQTT_VERSION_5 && reason != REASON_SUCCESS;
+    bytes[0] = (uint8_t)(type << 4 | flags);
+    bytes[1] = with_reason ? 3 : 2;
+    bytes[2] = (uint8_t)(packet_id >> 8);
+    bytes[3] = (uint8_t)packet_id;
+    bytes[4] = reason;
+    return with_reason ? 5 : 4;
+}
+
+void
+input_acknowledge(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason)
+{
+    uint8_t bytes[5];
+    uint32_t size = write_ack(bytes, c->version, type, packet_id, reason);
+    connection_put(shard, c, bytes, size);
+}
+
+/* The answer to a PUBLISH that waits for nothing of its own, but for those before it. */
+static void
+acknowledge(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason)
+{
+    struct promise_needs none = {0};
+    promise_acknowledge(shard, c, type, packet_id, reason, &none, 0);
 }
 
 /* A reason code that ends only this message: told in its acknowledgement where there is one. Versions 3.x cannot be told and get a plain one (MQTT3 3.3.5). */
@@ -28,7 +51,7 @@ static void
 refuse_message(struct shard *shard, struct connection *c, const struct publish *publish, uint8_t reason)
 {
     if (publish->qos > 0) {
-        send_ack(shard, c, publish->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, publish->packet_id, reason);
+        acknowledge(shard, c, publish->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, publish->packet_id, reason);
     }
 }
 
@@ -37,7 +60,7 @@ static void
 refuse_for_quota(struct shard *shard, struct connection *c, const struct publish *publish)
 {
     if (publish->qos > 0 && c->version != MQTT_VERSION_5) {
-        connection_close(shard, c, REASON_QUOTA_EXCEEDED, "no memory for its message");
+        connection_close(shard, c, REASON_QUOTA_EXCEEDED, "no room for its message");
     } else {
         refuse_message(shard, c, publish, REASON_QUOTA_EXCEEDED);
     }
@@ -88,16 +111,67 @@ forwardable(struct shard *shard, const struct properties *properties, struct byt
     return true;
 }
 
-/* Routes it; false if there is no memory for it: the caller answers. */
+/* What comes of one PUBLISH. */
+struct outcome {
+    struct promise_needs needs;
+    uint64_t received_count; /* of a QoS 2 message of a kept session, if that is still to be recorded */
+    uint8_t reason;
+};
+
 static bool
-route_publish(struct shard *shard, struct connection *c, const struct frame *frame, const struct publish *publish, uint8_t *reason)
+is_kept(const struct shard *shard, const struct session *session)
+{
+    return shard->journal != NULL && keep_is_kept(session);
+}
+
+/* QoS 2 of a session that is kept: the same message is known again after a crash. */
+static void
+set_token(const struct connection *c, const struct publish *publish, struct publication *p)
+{
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    XXH3_64bits_update(&state, p->topic.data, p->topic.size);
+    XXH3_64bits_update(&state, p->payload.data, p->payload.size);
+    p->token = (struct entry_token){
+        .identity = c->session->identity,
+        .count = ++c->session->extra->received_count,
+        .hash = XXH3_64bits_digest(&state),
+        .packet_id = publish->packet_id,
+    };
+    p->publisher_here = true;
+    p->again = publish->dup;
+}
+
+/* Whether there is room for it, in memory and on the disk. QoS 0 that is not to be kept takes neither for long: who can take it at once gets it even at the limit (deliver.c). */
+static bool
+has_room(struct shard *shard, struct connection *c, const struct publish *publish)
+{
+    if (publish->qos == 0 && !publish->retain) {
+        return true;
+    }
+    shard_feel_pressure(shard);
+    if (shard->pressure >= BUDGET_REFUSE) {
+        stats_add(&shard->stats.drops[DROP_MEMORY], 1);
+        return false;
+    }
+    if (shard->journal != NULL && ((publish->qos == 2 && keep_is_kept(c->session) && shard->disk_full) ||
+                                   route_is_barred_by_disk(shard, publish->topic, publish->qos, publish->retain, &c->memo))) {
+        stats_add(&shard->stats.drops[DROP_DISK_FULL], 1);
+        return false;
+    }
+    return true;
+}
+
+/* Routes it; false if there is no room for it: the caller answers. */
+static bool
+route_publish(struct shard *shard, struct connection *c, const struct frame *frame, const struct publish *publish, struct outcome *outcome)
 {
     struct publication p;
     publication_init(&p);
-    /* QoS 0 that is not to be kept takes no memory that lasts: who can take it at once gets it even at the limit (deliver.c). */
-    bool lasts = publish->qos > 0 || publish->retain;
-    shard_feel_pressure(shard);
-    if (!forwardable(shard, &publish->properties, &p.properties) || (lasts && shard->pressure >= BUDGET_REFUSE)) {
+    if (!has_room(shard, c, publish)) {
+        return false;
+    }
+    if (!forwardable(shard, &publish->properties, &p.properties)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         return false;
     }
@@ -113,10 +187,49 @@ route_publish(struct shard *shard, struct connection *c, const struct frame *fra
     if (!properties_has(&publish->properties, PROPERTY_TOPIC_ALIAS)) {
         publication_set_packet(&p, frame_packet(frame), c->version, publish->qos);
     }
+    if (publish->qos == 2 && is_kept(shard, c->session)) {
+        set_token(c, publish, &p);
+    }
     bool any = route_publication(shard, &p, &c->memo);
+    outcome->needs = p.needs;
+    outcome->received_count = p.token.identity != 0 && !p.received_kept ? p.token.count : 0;
+    p.needs.gate = NULL; /* taken */
     publication_fini(shard, &p);
-    *reason = any || c->version != MQTT_VERSION_5 ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
+    outcome->reason = any || c->version != MQTT_VERSION_5 ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
     return true;
+}
+
+/* The packet identifier is received, and, of a kept session, pending until that is recorded. False when out of memory. */
+static bool
+receive(struct shard *shard, struct session *session, uint16_t packet_id)
+{
+    struct session_extra *extra = session->extra;
+    if (is_kept(shard, session) && !received_add(shard->account, &extra->pending, packet_id)) {
+        return false;
+    }
+    if (!received_add(shard->account, &extra->received, packet_id)) {
+        received_remove(&extra->pending, packet_id);
+        return false;
+    }
+    return true;
+}
+
+static bool
+forget_received(struct session *session, uint16_t packet_id)
+{
+    if (session->extra == NULL || !received_remove(&session->extra->received, packet_id)) {
+        return false;
+    }
+    received_remove(&session->extra->pending, packet_id);
+    return true;
+}
+
+/* The message's own record says that it was received (engine/durable/keep.h). */
+static void
+note_recorded(struct session_extra *extra, uint16_t packet_id)
+{
+    extra->recorded_count = extra->received_count;
+    received_remove(&extra->pending, packet_id);
 }
 
 static void
@@ -131,26 +244,49 @@ publish_qos2(struct shard *shard, struct connection *c, const struct frame *fram
     struct received *received = &extra->received;
     if (received_has(received, publish->packet_id)) {
         /* MQTT5 [MQTT-4.3.3-10]: sent again; it was routed already. */
-        send_ack(shard, c, PACKET_PUBREC, publish->packet_id, REASON_SUCCESS);
+        promise_acknowledge_again(shard, c, PACKET_PUBREC, publish->packet_id, REASON_SUCCESS);
         return;
     }
     if (c->version == MQTT_VERSION_5 && received->count >= shard->config->receive_maximum) {
         input_refuse(shard, c, REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages in flight than Receive Maximum"); /* MQTT5 [MQTT-3.3.4-7] */
         return;
     }
-    uint8_t reason;
-    if (!received_add(shard->account, received, publish->packet_id)) {
+    struct outcome outcome;
+    if (!receive(shard, c->session, publish->packet_id)) {
         session_tidy(shard, c->session);
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         refuse_for_quota(shard, c, publish);
         return;
     }
-    if (!route_publish(shard, c, frame, publish, &reason)) {
-        received_remove(received, publish->packet_id); /* before the refusal: that may end the session */
+    if (!route_publish(shard, c, frame, publish, &outcome)) {
+        forget_received(c->session, publish->packet_id); /* before the refusal: that may end the session */
         refuse_for_quota(shard, c, publish);
         return;
     }
-    send_ack(shard, c, PACKET_PUBREC, publish->packet_id, reason);
+    if (outcome.received_count == 0 && c->session != NULL) {
+        note_recorded(c->session->extra, publish->packet_id);
+    }
+    promise_acknowledge(shard, c, PACKET_PUBREC, publish->packet_id, outcome.reason, &outcome.needs, outcome.received_count);
+}
+
+static void
+publish_qos1(struct shard *shard, struct connection *c, const struct frame *frame, const struct publish *publish)
+{
+    struct outcome outcome;
+    if (!route_publish(shard, c, frame, publish, &outcome)) {
+        refuse_for_quota(shard, c, publish);
+        return;
+    }
+    promise_acknowledge(shard, c, PACKET_PUBACK, publish->packet_id, outcome.reason, &outcome.needs, 0);
+}
+
+static void
+publish_qos0(struct shard *shard, struct connection *c, const struct frame *frame, const struct publish *publish)
+{
+    struct outcome outcome;
+    if (route_publish(shard, c, frame, publish, &outcome)) {
+        promise_abandon(shard, &outcome.needs);
+    }
 }
 
 /* A message that was routed already does not need a right any more. */
@@ -210,11 +346,45 @@ handle_publish(struct shard *shard, struct connection *c, const struct frame *fr
     }
     if (publish.qos == 2) {
         publish_qos2(shard, c, frame, &publish);
-    } else if (!route_publish(shard, c, frame, &publish, &reason)) {
-        refuse_for_quota(shard, c, &publish);
     } else if (publish.qos == 1) {
-        send_ack(shard, c, PACKET_PUBACK, publish.packet_id, reason);
+        publish_qos1(shard, c, frame, &publish);
+    } else {
+        publish_qos0(shard, c, frame, &publish);
     }
+}
+
+/* PUBREC from a subscriber. MQTT5 4.3.3: the message is its own now; PUBREL follows once we cannot forget that. */
+static void
+handle_pubrec(struct shard *shard, struct connection *c, const struct ack *ack)
+{
+    struct session *session = c->session;
+    uint8_t reason = session_pubrec(shard, session, ack->packet_id, ack->reason);
+    if (ack->reason >= 0x80) {
+        return;
+    }
+    if (!is_kept(shard, session) || reason != REASON_SUCCESS) {
+        input_acknowledge(shard, c, PACKET_PUBREL, ack->packet_id, reason);
+        return;
+    }
+    promise_release(shard, session, inflight_get(&session->owed->inflight, ack->packet_id));
+}
+
+/* PUBREL from a publisher. */
+static void
+handle_pubrel(struct shard *shard, struct connection *c, const struct ack *ack)
+{
+    struct session *session = c->session;
+    if (!forget_received(session, ack->packet_id)) {
+        input_acknowledge(shard, c, PACKET_PUBCOMP, ack->packet_id, REASON_PACKET_IDENTIFIER_NOT_FOUND);
+        return;
+    }
+    if (!is_kept(shard, session)) {
+        input_acknowledge(shard, c, PACKET_PUBCOMP, ack->packet_id, REASON_SUCCESS);
+        return;
+    }
+    uint8_t bytes[5];
+    keep_completed(shard, session, ack->packet_id);
+    promise_packet(shard, c, bytes, write_ack(bytes, c->version, PACKET_PUBCOMP, ack->packet_id, REASON_SUCCESS));
 }
 
 void
@@ -231,14 +401,10 @@ handle_ack(struct shard *shard, struct connection *c, const struct frame *frame)
         session_puback(shard, c->session, ack.packet_id);
         break;
     case PACKET_PUBREC:
-        reason = session_pubrec(shard, c->session, ack.packet_id, ack.reason);
-        if (ack.reason < 0x80) {
-            send_ack(shard, c, PACKET_PUBREL, ack.packet_id, reason);
-        }
+        handle_pubrec(shard, c, &ack);
         break;
     case PACKET_PUBREL:
-        reason = c->session->extra != NULL && received_remove(&c->session->extra->received, ack.packet_id) ? REASON_SUCCESS : REASON_PACKET_IDENTIFIER_NOT_FOUND;
-        send_ack(shard, c, PACKET_PUBCOMP, ack.packet_id, reason);
+        handle_pubrel(shard, c, &ack);
         break;
     default:
         session_pubcomp(shard, c->session, ack.packet_id);

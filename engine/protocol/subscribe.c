@@ -2,6 +2,8 @@
 
 #include "codec/encode.h"
 #include "engine/access/access.h"
+#include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
 #include "engine/identity/http_hook.h"
 #include "engine/log.h"
 #include "engine/protocol/input.h"
@@ -13,8 +15,9 @@
 /* Codes that fit into an answer on the stack; longer ones take the heap. */
 #define ANSWER_STACK_BYTES 512
 
+/* `durable`: what it says has to be, before. */
 static void
-send_codes(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, struct bytes codes)
+send_codes(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, struct bytes codes, bool durable)
 {
     struct suback answer = {.packet_id = packet_id, .codes = codes};
     uint8_t stack[ANSWER_STACK_BYTES];
@@ -25,7 +28,11 @@ send_codes(struct shard *shard, struct connection *c, uint8_t type, uint16_t pac
         return;
     }
     uint32_t size = encode_suback(out, room, c->version, type, &answer);
-    connection_put(shard, c, out, size);
+    if (durable) {
+        promise_packet(shard, c, out, size);
+    } else {
+        connection_put(shard, c, out, size);
+    }
     if (out != stack) {
         free(out);
     }
@@ -167,6 +174,21 @@ struct subscribing {
     uint8_t max_qos;
 };
 
+/* MQTT5 [MQTT-3.8.4-3]: an equal filter replaces the subscription's options. */
+static void
+set_options(struct shard *shard, const struct subscribing *work, struct subscription *s, struct subscription_options options, bool is_new)
+{
+    struct subscription before = *s;
+    s->qos = (options.qos < work->max_qos ? options.qos : work->max_qos) & 3;
+    s->no_local = options.no_local;
+    s->retain_as_published = options.retain_as_published;
+    s->identifier = work->identifier;
+    bool same = before.qos == s->qos && before.no_local == s->no_local && before.retain_as_published == s->retain_as_published && before.identifier == s->identifier;
+    if (is_new || !same) {
+        keep_subscription(shard, work->session, s);
+    }
+}
+
 /* One filter; returns its code. A shared one's final code comes later. */
 static uint8_t
 subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t index, struct bytes text, struct subscription_options options)
@@ -189,6 +211,10 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     uint32_t hash = hash_text(shard, text);
     struct subscription *s = session_find_subscription(work->session, text, hash, shard);
     bool existed = s != NULL;
+    if (!existed && keep_is_kept(work->session) && keep_is_full(shard)) {
+        stats_add(&shard->stats.drops[DROP_DISK_FULL], 1);
+        return REASON_QUOTA_EXCEEDED;
+    }
     if (!existed) {
         s = make_subscription(shard, work->session, text, hash, &parsed);
         if (s == NULL) {
@@ -196,11 +222,7 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
             return REASON_QUOTA_EXCEEDED;
         }
     }
-    /* MQTT5 [MQTT-3.8.4-3]: an equal filter replaces the subscription's options. */
-    s->qos = (options.qos < work->max_qos ? options.qos : work->max_qos) & 3;
-    s->no_local = options.no_local;
-    s->retain_as_published = options.retain_as_published;
-    s->identifier = work->identifier;
+    set_options(shard, work, s, options, !existed);
     if (parsed.shared) {
         work->suback->outstanding++;
         share_join(shard, s, work->suback->serial, index);
@@ -210,9 +232,23 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
     return s->qos;
 }
 
-static void
-finish_suback(struct shard *shard, struct session *session, struct session_suback *suback)
+static struct session_suback *
+find_suback(const struct session *session, uint32_t serial)
 {
+    struct session_suback *suback = session_get_extra(session)->subacks;
+    while (suback != NULL && suback->serial != serial) {
+        suback = suback->next;
+    }
+    return suback;
+}
+
+void
+subscribe_finish(struct shard *shard, struct session *session, uint32_t serial)
+{
+    struct session_suback *suback = find_suback(session, serial);
+    if (suback == NULL) {
+        return; /* its connection is gone */
+    }
     struct session_extra *extra = session->extra;
     struct session_suback **at = &extra->subacks;
     struct session_suback *previous = NULL;
@@ -226,17 +262,25 @@ finish_suback(struct shard *shard, struct session *session, struct session_subac
     }
     session_tidy(shard, session);
     budget_refund(shard->account, session_suback_bytes(suback));
-    send_codes(shard, session->connection, PACKET_SUBACK, suback->packet_id, bytes_of(suback->codes, suback->count));
+    send_codes(shard, session->connection, PACKET_SUBACK, suback->packet_id, bytes_of(suback->codes, suback->count), false);
     free(suback);
+}
+
+/* It has all its codes. */
+static void
+finish_suback(struct shard *shard, struct session *session, const struct session_suback *suback)
+{
+    if (shard->journal != NULL && keep_is_kept(session)) {
+        promise_suback(shard, session, suback);
+    } else {
+        subscribe_finish(shard, session, suback->serial);
+    }
 }
 
 void
 subscribe_answer(struct shard *shard, struct session *session, uint32_t suback_serial, uint32_t code_index, uint8_t code)
 {
-    struct session_suback *suback = session_get_extra(session)->subacks;
-    while (suback != NULL && suback->serial != suback_serial) {
-        suback = suback->next;
-    }
+    struct session_suback *suback = find_suback(session, suback_serial);
     if (suback == NULL) {
         return; /* its connection is gone */
     }
@@ -315,6 +359,7 @@ handle_unsubscribe(struct shard *shard, struct connection *c, const struct frame
         struct subscription *s = session_find_subscription(c->session, text, hash_text(shard, text), shard);
         codes[i] = s != NULL ? REASON_SUCCESS : REASON_NO_SUBSCRIPTION_EXISTED;
         if (s != NULL) {
+            keep_unsubscribed(shard, c->session, text);
             subscribe_remove(shard, c->session, s);
         } else if (!topic_filter_parse(text, TOPIC_LEVELS_MAX, &parsed)) {
             codes[i] = REASON_TOPIC_FILTER_INVALID;
@@ -324,6 +369,6 @@ handle_unsubscribe(struct shard *shard, struct connection *c, const struct frame
             log_peer(CONFIG_LOG_UNSUBSCRIBE, DROP_REASONS + 2, "%.*s %.*s", (int)id.size, (const char *)id.data, (int)text.size, (const char *)text.data);
         }
     }
-    send_codes(shard, c, PACKET_UNSUBACK, packet.packet_id, bytes_of(codes, packet.count));
+    send_codes(shard, c, PACKET_UNSUBACK, packet.packet_id, bytes_of(codes, packet.count), shard->journal != NULL && keep_is_kept(c->session));
     free(codes);
 }

@@ -12,6 +12,9 @@ void subscribe_remove(struct shard *shard, struct session *session, struct subsc
 /* As subscribe_remove for a shared subscription that its home refused: nothing to tell. */
 void subscribe_forget(struct shard *shard, struct session *session, struct subscription *s);
 
+/* Sends a SUBACK that has all its codes; nothing if its connection is gone. */
+void subscribe_finish(struct shard *shard, struct session *session, uint32_t suback_serial);
+
 /* A home shard's answer: fills in one code of a waiting SUBACK, and sends it when it was the last. */
 void subscribe_answer(struct shard *shard, struct session *session, uint32_t suback_serial, uint32_t code_index, uint8_t code);
 

@@ -1,6 +1,7 @@
 #include "engine/route/parcel.h"
 
 #include "engine/durable/keep.h"
+#include "engine/durable/token.h"
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
@@ -59,6 +60,27 @@ parcel_send_message(struct shard *shard, unsigned target, enum parcel_type type,
     return parcel;
 }
 
+void
+parcel_send_publication(struct shard *shard, unsigned target, enum parcel_type type, struct publication *p, bool confirm, bool retain)
+{
+    bool known = confirm && p->token.identity != 0;
+    uint32_t size = known ? sizeof(struct parcel_publish_known) : sizeof(struct parcel_publish);
+    struct parcel_publish *parcel = parcel_send_message(shard, target, type, size, offsetof(struct parcel_publish, message), p);
+    if (parcel == NULL) {
+        return;
+    }
+    parcel->retain = retain;
+    parcel->confirm = confirm;
+    if (confirm) {
+        promise_count_parcel(shard, target, &p->needs);
+    }
+    if (known) {
+        parcel->has_token = true;
+        parcel->again = p->again;
+        ((struct parcel_publish_known *)parcel)->token = p->token;
+    }
+}
+
 bool
 parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint32_t size, const struct parcel_message *m, struct publication *out)
 {
@@ -97,18 +119,42 @@ parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint3
 }
 
 static void
+retain_only(struct shard *shard, struct publication *p)
+{
+    if (!p->again || !token_known(shard, &p->token)) {
+        replay_retain(shard, p);
+        keep_publication(shard, p);
+    }
+}
+
+static void
+note_parcel(struct shard *shard, unsigned from, const struct parcel_publish *parcel, struct promise_needs *needs)
+{
+    if (parcel->confirm) {
+        promise_note_parcel(shard, from, needs);
+    }
+}
+
+static void
 handle_publish_parcel(struct shard *shard, unsigned from, const struct parcel_publish *parcel)
 {
     struct publication p;
-    if (!parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
+    struct promise_needs lost = {0};
+    uint32_t size = parcel->has_token ? sizeof(struct parcel_publish_known) : sizeof *parcel;
+    if (!parcel_publication(shard, from, parcel, size, &parcel->message, &p)) {
+        note_parcel(shard, from, parcel, &lost);
         return;
     }
-    if (parcel->head.type == PARCEL_RETAIN) {
-        replay_retain(shard, &p);
-        keep_publication(shard, &p);
-    } else {
-        route_local(shard, &p);
+    if (parcel->has_token) {
+        p.token = ((const struct parcel_publish_known *)parcel)->token;
+        p.again = parcel->again;
     }
+    if (parcel->head.type == PARCEL_RETAIN) {
+        retain_only(shard, &p);
+    } else {
+        route_local(shard, &p, parcel->retain);
+    }
+    note_parcel(shard, from, parcel, &p.needs);
     publication_fini(shard, &p);
 }
 
@@ -143,6 +189,10 @@ handle_parcel(struct shard *shard, unsigned from, const void *parcel)
     case PARCEL_SHARE_BOUNCE:
         share_handle(shard, from, parcel);
         break;
+    case PARCEL_CONFIRM:
+    case PARCEL_SETTLED:
+        promise_handle(shard, from, parcel);
+        break;
     }
 }
 
@@ -161,5 +211,8 @@ parcel_pass(struct shard *shard)
     loopback_begin(&shard->loopback);
     while ((parcel = loopback_next(&shard->loopback, &size)) != NULL) {
         handle_parcel(shard, shard->number, parcel);
+    }
+    if (shard->promises != NULL) {
+        promise_confirm(shard);
     }
 }

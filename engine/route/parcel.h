@@ -4,10 +4,10 @@
  * A parcel is a struct that starts with its type, followed by bytes. A message in a parcel is copied, or, beyond PARCEL_COPY_MAX, lent: the receiver sends
  * PARCEL_RETURN when it no longer needs the bytes (alloc/message.h).
  *
- *   PUBLISH         to every shard with an interested session: expand it to your sessions
- *   RETAIN          to the topic's home: keep it (or forget, with an empty payload)
+ *   PUBLISH         to every shard with an interested session: expand it to your sessions; if it is the topic's home: keep it (or forget, with an empty payload)
+ *   RETAIN          to the topic's home, if nobody there is interested: only that
  *   RETURN          to the lender of a message: we are done with it
- *   REPLAY_*        engine/route/replay.h      SHARE_*    engine/route/share.h
+ *   REPLAY_*        engine/route/replay.h      SHARE_*    engine/route/share.h      CONFIRM, SETTLED    engine/durable/promise.h
  */
 #ifndef TIDEWIRE_ENGINE_ROUTE_PARCEL_H
 #define TIDEWIRE_ENGINE_ROUTE_PARCEL_H
@@ -35,6 +35,8 @@ enum parcel_type {
     PARCEL_SHARE_DELIVER,
     PARCEL_SHARE_RELEASE,
     PARCEL_SHARE_BOUNCE,
+    PARCEL_CONFIRM,
+    PARCEL_SETTLED,
 };
 
 /* A message inside a parcel; its bytes follow the enclosing struct, unless they are lent. */
@@ -57,7 +59,26 @@ struct parcel {
 
 struct parcel_publish { /* PUBLISH, RETAIN */
     struct parcel head;
+    bool retain;    /* the receiver is the topic's home */
+    bool confirm;   /* somebody waits until it is durable */
+    bool has_token; /* a parcel_publish_known */
+    bool again;     /* with a token: as publication.again */
     struct parcel_message message;
+};
+
+struct parcel_publish_known {
+    struct parcel_publish publish;
+    struct entry_token token;
+};
+
+struct parcel_confirm { /* so many of the parcels with `confirm` that you ever sent here are durable, and what came of them */
+    struct parcel head;
+    uint64_t count;
+};
+
+struct parcel_settled {
+    struct parcel head;
+    struct gate_reference gate;
 };
 
 struct parcel_return {
@@ -79,6 +100,9 @@ void *parcel_send(struct shard *shard, unsigned target, enum parcel_type type, u
  * cannot be made (out of memory; counted).
  */
 void *parcel_send_message(struct shard *shard, unsigned target, enum parcel_type type, uint32_t size, uint32_t message_offset, struct publication *p);
+
+/* PUBLISH or RETAIN. `confirm`: adds to what the publication waits for. */
+void parcel_send_publication(struct shard *shard, unsigned target, enum parcel_type type, struct publication *p, bool confirm, bool retain);
 
 /* The publication in a received parcel; to be ended with publication_fini(). False when out of memory (a lent message is then given back). */
 bool parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint32_t size, const struct parcel_message *m, struct publication *out);

@@ -14,6 +14,7 @@ publication_init(struct publication *p)
     p->qos = 0;
     p->retain = false;
     p->topic_cut = false;
+    p->again = false;
     p->token.identity = 0;
     p->needs = (struct promise_needs){0};
     p->kept_count = 0;
@@ -26,6 +27,9 @@ publication_init(struct publication *p)
 void
 publication_fini(struct shard *shard, struct publication *p)
 {
+    if (p->needs.gate != NULL) {
+        promise_abandon(shard, &p->needs);
+    }
     if (p->message != NULL) {
         shard_message_unref(shard, &p->message);
     }

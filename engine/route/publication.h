@@ -37,6 +37,7 @@ struct publication {
     uint8_t qos;
     bool retain;
     bool topic_cut;            /* `cut_topic` is made */
+    bool again;                /* its publisher has sent it before (DUP): `token` may be known */
     struct entry_token token;  /* a QoS 2 message of a kept session; identity 0: none */
     struct promise_needs needs; /* filled on the way */
     uint32_t kept_first, kept_count; /* deliveries that engine/durable/keep.c has collected */
@@ -48,7 +49,7 @@ struct publication {
     struct acl_topic cut_topic;
 };
 
-/* Clears what publication_* functions fill; the parts are the caller's to set. The images' bytes stay as they are. */
+/* Clears what publication_* functions fill; the parts are the caller's to set. The images' bytes stay as they are. publication_fini() abandons `needs`: who waits takes them out. */
 void publication_init(struct publication *p);
 void publication_fini(struct shard *shard, struct publication *p);
 

@@ -1,12 +1,13 @@
 #include "engine/route/route.h"
 
 #include "engine/durable/keep.h"
+#include "engine/durable/token.h"
 #include "engine/route/deliver.h"
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
 
-#include <stddef.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #define NO_IDENTIFIER UINT32_MAX
@@ -168,8 +169,9 @@ deliver_overlapping(struct shard *shard, const struct match *match, struct publi
     }
 }
 
+/* `known`: after a crash its publisher sends again what the sessions here have already. What went to groups may not have arrived, so it goes to them again. */
 static void
-deliver_match(struct shard *shard, const struct match *match, struct publication *p)
+deliver_match(struct shard *shard, const struct match *match, struct publication *p, bool known)
 {
     uint32_t ordinary = 0;
     const struct match_id *only = NULL;
@@ -181,50 +183,116 @@ deliver_match(struct shard *shard, const struct match *match, struct publication
             only = &match->local[i];
         }
     }
+    if (ordinary == 0 || known) {
+        return;
+    }
     if (ordinary == 1) {
         deliver_list(shard, subscribers_get(&shard->subscribers, only->id), p);
-    } else if (ordinary > 1) {
+    } else {
         deliver_overlapping(shard, match, p);
     }
 }
 
-void
-route_local(struct shard *shard, struct publication *p)
+static bool
+is_known(struct shard *shard, const struct publication *p)
 {
-    deliver_match(shard, match_cache_find(shard->matches, p->topic, NULL), p);
+    return p->again && token_known(shard, &p->token);
+}
+
+void
+route_local(struct shard *shard, struct publication *p, bool retain)
+{
+    bool known = is_known(shard, p);
+    if (retain && !known) {
+        replay_retain(shard, p);
+    }
+    deliver_match(shard, match_cache_find(shard->matches, p->topic, NULL), p, known);
     keep_publication(shard, p);
 }
 
-static void
-send_retain(struct shard *shard, struct publication *p)
+static unsigned
+home_of(const struct shard *shard, struct bytes topic)
 {
-    unsigned home = broker_shard_of(shard->broker, p->topic.data, p->topic.size);
-    if (home == shard->number) {
-        replay_retain(shard, p);
-    } else {
-        parcel_send_message(shard, home, PARCEL_RETAIN, sizeof(struct parcel_publish), offsetof(struct parcel_publish, message), p);
+    return broker_shard_of(shard->broker, topic.data, topic.size);
+}
+
+/* Whether something durable may come of a message there. Seq_cst, after the match: a kept session counts before its client subscribes (engine/durable/keep.c). */
+static bool
+may_keep(const struct shard *shard, unsigned target)
+{
+    return atomic_load(&shard->broker->kept_sessions[target]) > 0 || atomic_load(&shard->broker->share_groups[target]) > 0;
+}
+
+bool
+route_is_barred_by_disk(struct shard *shard, struct bytes topic, uint8_t qos, bool retain, uint32_t *memo)
+{
+    uint64_t full = atomic_load_explicit(&shard->broker->full_disks, memory_order_relaxed);
+    if (full == 0) {
+        return false;
+    }
+    if (retain && shard->config->retained_persistence && (full >> home_of(shard, topic) & 1) != 0) {
+        return true;
+    }
+    uint64_t targets = qos > 0 ? match_cache_find(shard->matches, topic, memo)->shards & full : 0;
+    for (; targets != 0; targets &= targets - 1) {
+        if (may_keep(shard, (unsigned)__builtin_ctzll(targets))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who publishes with QoS 0 waits for nothing, without a journal nobody does. */
+static bool
+is_waited_for(const struct shard *shard, const struct publication *p)
+{
+    return shard->journal != NULL && p->qos > 0;
+}
+
+static void
+send_retain(struct shard *shard, struct publication *p, unsigned home)
+{
+    bool confirm = is_waited_for(shard, p) && shard->config->retained_persistence;
+    parcel_send_publication(shard, home, PARCEL_RETAIN, p, confirm, true);
+}
+
+static void
+send_to_others(struct shard *shard, uint64_t targets, struct publication *p, unsigned retain_home)
+{
+    for (; targets != 0; targets &= targets - 1) {
+        unsigned target = (unsigned)__builtin_ctzll(targets);
+        bool retain = target == retain_home;
+        bool confirm = is_waited_for(shard, p) && (may_keep(shard, target) || (retain && shard->config->retained_persistence));
+        parcel_send_publication(shard, target, PARCEL_PUBLISH, p, confirm, retain);
     }
 }
 
 bool
 route_publication(struct shard *shard, struct publication *p, uint32_t *memo)
 {
+    unsigned retain_home = UINT_MAX;
+    bool known = is_known(shard, p);
     if (p->retain) {
         p->stamp = atomic_fetch_add(&shard->broker->retain_stamp, 1) + 1; /* seq_cst: pairs with engine/route/replay.c */
         if (p->message != NULL) {
             p->message->stamp = p->stamp; /* a will: its message is older than its publication */
         }
-        send_retain(shard, p);
+        retain_home = home_of(shard, p->topic);
+        if (retain_home == shard->number && !known) {
+            replay_retain(shard, p);
+        }
     }
     const struct match *match = match_cache_find(shard->matches, p->topic, memo);
-    uint64_t own = UINT64_C(1) << shard->number;
+    uint64_t others = match->shards & ~(UINT64_C(1) << shard->number);
     bool any = match->shards != 0;
-    for (uint64_t others = match->shards & ~own; others != 0; others &= others - 1) {
-        unsigned target = (unsigned)__builtin_ctzll(others);
-        parcel_send_message(shard, target, PARCEL_PUBLISH, sizeof(struct parcel_publish), offsetof(struct parcel_publish, message), p);
+    if (p->retain && retain_home != shard->number && (others >> retain_home & 1) == 0) {
+        send_retain(shard, p, retain_home);
+    }
+    if (others != 0) {
+        send_to_others(shard, others, p, retain_home);
     }
     if (match->local_count > 0) {
-        deliver_match(shard, match, p);
+        deliver_match(shard, match, p, known);
     }
     keep_publication(shard, p);
     return any;

@@ -1,6 +1,7 @@
 #include "engine/route/share.h"
 
 #include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
 #include "engine/protocol/subscribe.h"
 #include "engine/route/deliver.h"
 #include "engine/route/parcel.h"
@@ -77,6 +78,7 @@ struct parcel_share_deliver { /* DELIVER, BOUNCE */
     bool last;       /* DELIVER: nobody else is left to try */
     uint16_t denied; /* members that may not read it */
     uint32_t first;  /* the member that it was offered to first */
+    struct gate_reference gate; /* of who waits until it has found its session */
     struct session_reference reference;
     uint32_t serial;
     uint32_t filter_id;
@@ -161,6 +163,10 @@ share_bounce(struct shard *shard, struct session *session, struct delivery *d)
     if (parcel != NULL) {
         parcel->serial = d->share_serial;
         parcel->filter_id = d->share_filter;
+        if (d->number != 0) {
+            parcel->gate = promise_gate_leaving(shard, session, d);
+            d->number = 0; /* its record is over later */
+        }
     }
     publication_fini(shard, &p);
     keep_done(shard, session, d);
@@ -197,6 +203,7 @@ handle_joined(struct shard *shard, unsigned from, const struct parcel_share_join
     }
     /* Only the answer to the last SHARE_JOIN takes it away: a later one may have made it a member, and then nobody would tell the home when it leaves. */
     if (s != NULL && parcel->code >= 0x80 && s->share->join == parcel->join) {
+        keep_unsubscribed(shard, session, bytes_of(s->share->text, s->share->text_size));
         subscribe_forget(shard, session, s);
     }
     subscribe_answer(shard, session, parcel->suback_serial, parcel->code_index, parcel->code);
@@ -207,6 +214,31 @@ enum member_answer {
     MEMBER_CANNOT,
     MEMBER_MAY_NOT, /* read it */
 };
+
+/* One piece of a publication is where it ends. */
+static void
+settle(struct shard *shard, const struct gate_reference *gate, const struct publication *p)
+{
+    if (gate->serial != 0) {
+        promise_settle(shard, gate, p != NULL ? p->needs.position : 0);
+    }
+}
+
+static void
+give_back(struct shard *shard, unsigned home, const struct parcel_share_deliver *parcel, struct publication *p, enum member_answer answer)
+{
+    struct parcel_share_deliver *back = parcel_send_message(shard, home, PARCEL_SHARE_BOUNCE, sizeof *back, offsetof(struct parcel_share_deliver, message), p);
+    if (back == NULL) {
+        settle(shard, &parcel->gate, NULL);
+        return;
+    }
+    back->serial = parcel->serial;
+    back->filter_id = parcel->filter_id;
+    back->tries = (uint8_t)(parcel->tries + (answer == MEMBER_CANNOT));
+    back->first = parcel->first;
+    back->denied = (uint16_t)(parcel->denied + (answer == MEMBER_MAY_NOT));
+    back->gate = parcel->gate;
+}
 
 static enum member_answer
 deliver_to_member(struct shard *shard, unsigned home, const struct parcel_share_deliver *d, struct publication *p)
@@ -240,19 +272,14 @@ handle_deliver(struct shard *shard, unsigned from, const struct parcel_share_del
 {
     struct publication p;
     if (!parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
+        settle(shard, &parcel->gate, NULL);
         return;
     }
     enum member_answer answer = deliver_to_member(shard, from, parcel, &p);
-    if (answer != MEMBER_TAKES) {
-        struct parcel_share_deliver *back =
-            parcel_send_message(shard, from, PARCEL_SHARE_BOUNCE, sizeof *back, offsetof(struct parcel_share_deliver, message), &p);
-        if (back != NULL) {
-            back->serial = parcel->serial;
-            back->filter_id = parcel->filter_id;
-            back->tries = (uint8_t)(parcel->tries + (answer == MEMBER_CANNOT));
-            back->first = parcel->first;
-            back->denied = (uint16_t)(parcel->denied + (answer == MEMBER_MAY_NOT));
-        }
+    if (answer == MEMBER_TAKES) {
+        settle(shard, &parcel->gate, &p);
+    } else {
+        give_back(shard, from, parcel, &p, answer);
     }
     publication_fini(shard, &p);
 }
@@ -368,6 +395,7 @@ make_group(struct shard *shard, struct bytes text, uint32_t hash)
     *bucket = g;
     shard->share_groups_by_filter[g->filter_id] = g;
     shard->share_group_count++;
+    atomic_fetch_add(&shard->broker->share_groups[shard->number], 1); /* seq_cst, before its SUBACK leaves: who publishes afterwards sees it (route.c) */
     budget_charge(shard->account, group_bytes(g));
     return g;
 }
@@ -382,6 +410,7 @@ drop_group(struct shard *shard, struct share_group *g)
     *at = g->next;
     shard->share_groups_by_filter[g->filter_id] = NULL;
     shard->share_group_count--;
+    atomic_fetch_sub(&shard->broker->share_groups[shard->number], 1);
     filter_index_remove(shard->broker->filters, shard->number, g->filter_id);
     free_group(shard, g);
 }
@@ -537,6 +566,7 @@ next_after(const struct share_group *g, uint32_t first, uint32_t tried)
 
 /* What has become of a message so far. */
 struct offer {
+    struct gate_reference gate;
     uint32_t first;  /* member that it was offered to first */
     uint8_t tries;
     uint16_t denied;
@@ -549,44 +579,55 @@ give_to_group(struct shard *shard, struct share_group *g, struct publication *p,
     bool nobody = g == NULL || offer.tries > TRIES_MAX; /* a group has members (G1) */
     if (nobody || (offer.denied > 0 && (tried >= g->count || offer.denied > DENIED_MAX))) {
         stats_add(&shard->stats.drops[nobody ? DROP_SHARE_EMPTY : DROP_DELIVERY_DENIED], 1);
+        settle(shard, &offer.gate, NULL);
         return;
     }
     offer.first = tried == 0 ? take_turn(g) : offer.first;
     const struct share_member *m = &g->members[tried == 0 ? offer.first : next_after(g, offer.first, tried)];
     struct parcel_share_deliver *parcel =
         parcel_send_message(shard, m->shard, PARCEL_SHARE_DELIVER, sizeof *parcel, offsetof(struct parcel_share_deliver, message), p);
-    if (parcel != NULL) {
-        parcel->reference = m->reference;
-        parcel->serial = g->serial;
-        parcel->filter_id = g->filter_id;
-        parcel->text_hash = m->text_hash;
-        parcel->first = offer.first;
-        parcel->tries = offer.tries;
-        parcel->denied = offer.denied;
-        parcel->last = tried + 1u >= g->count || offer.tries == TRIES_MAX;
+    if (parcel == NULL) {
+        settle(shard, &offer.gate, NULL);
+        return;
     }
+    parcel->reference = m->reference;
+    parcel->serial = g->serial;
+    parcel->filter_id = g->filter_id;
+    parcel->text_hash = m->text_hash;
+    parcel->first = offer.first;
+    parcel->tries = offer.tries;
+    parcel->denied = offer.denied;
+    parcel->last = tried + 1u >= g->count || offer.tries == TRIES_MAX;
+    parcel->gate = offer.gate;
 }
 
 void
 share_publish(struct shard *shard, uint32_t filter_id, struct publication *p)
 {
-    give_to_group(shard, find_by_filter(shard, filter_id), p, (struct offer){0});
+    struct offer offer = {0};
+    if (shard->journal != NULL && p->qos > 0) {
+        offer.gate = promise_gate(shard, &p->needs);
+    }
+    give_to_group(shard, find_by_filter(shard, filter_id), p, offer);
 }
 
 static void
 handle_bounce(struct shard *shard, unsigned from, const struct parcel_share_deliver *parcel)
 {
     struct publication p;
-    if (parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
-        struct share_group *g = find_by_filter(shard, parcel->filter_id);
-        if (p.expiry_ms != 0 && p.expiry_ms <= shard->now_ms) {
-            stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* it has waited in a queue meanwhile: MQTT5 [MQTT-3.3.2-5] */
-        } else {
-            give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p,
-                          (struct offer){.first = parcel->first, .tries = parcel->tries, .denied = parcel->denied});
-        }
-        publication_fini(shard, &p);
+    if (!parcel_publication(shard, from, parcel, sizeof *parcel, &parcel->message, &p)) {
+        settle(shard, &parcel->gate, NULL);
+        return;
     }
+    struct share_group *g = find_by_filter(shard, parcel->filter_id);
+    if (p.expiry_ms != 0 && p.expiry_ms <= shard->now_ms) {
+        stats_add(&shard->stats.drops[DROP_EXPIRED], 1); /* it has waited in a queue meanwhile: MQTT5 [MQTT-3.3.2-5] */
+        settle(shard, &parcel->gate, NULL);
+    } else {
+        give_to_group(shard, g != NULL && g->serial == parcel->serial ? g : NULL, &p,
+                      (struct offer){.gate = parcel->gate, .first = parcel->first, .tries = parcel->tries, .denied = parcel->denied});
+    }
+    publication_fini(shard, &p);
 }
 
 static void
