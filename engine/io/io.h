@@ -192,7 +192,7 @@ int io_remove(struct io_set *set, const char *path);                 /* a file, 
 
 /*
  * On the shard's ring; all three are told by IO_FILE_DONE, in any order, with the token and as result the bytes (all of them; 0 for a flush) or -errno: a get that meets the
- * file's end is -EIO. The bytes stay untouched until then. `durable`: told only once it is on the disk. While any of them is under way io_wait() does not gather. io_leave()
+ * file's end is -EIO. The bytes stay untouched until then. `durable`: told only once it is on the disk. Gathering (io_wait) ends when a put is expected to. io_leave()
  * waits for what is under way, and does not tell it.
  */
 void io_file_put(struct io *io, struct io_file *file, uint64_t offset, const void *bytes, uint32_t size, bool durable, uint64_t token);

@@ -382,10 +382,11 @@ shorten_timeout(uint64_t timeout_ns, uint64_t deadline_ns)
 static void
 submit_and_wait(struct io *io, uint64_t timeout_ns, uint32_t gather_us, unsigned max)
 {
-    /* What lies ready from the last turn must not wait; and what waits for the disk has waited enough when the disk is done. */
+    gather_us = gather_us > 0 ? file_cut_gather(io, gather_us) : 0;
+    /* What lies ready from the last turn must not wait. */
     if (timeout_ns == 0 || ring_ready(&io->ring) > 0) {
         ring_submit_and_wait(&io->ring, 0, 0, 0);
-    } else if (gather_us > 0 && io->files_under_way == 0 && io->set->caps.min_wait && timeout_ns > (uint64_t)gather_us * 1000) {
+    } else if (gather_us > 0 && io->set->caps.min_wait && timeout_ns > (uint64_t)gather_us * 1000) {
         uint64_t wanted = (uint64_t)gather_us * 1000 / SHARD_GATHER_EVENT_NS + 1;
         ring_submit_and_wait(&io->ring, wanted < max ? (unsigned)wanted : max, timeout_ns, gather_us);
     } else {

@@ -14,6 +14,8 @@
 
 /* Name of the file in a directory whose lock stands for the directory's. */
 #define LOCK_NAME "lock"
+/* Of so many puts one is measured, and nothing is gathered meanwhile: more of them learn faster that the disk has become so, and gather less. */
+#define MEASURE_EVERY 16u
 /* Times that one request is made again because the kernel asks for it. It does not, as a rule. */
 #define FILE_TRIES_MAX 1000u
 
@@ -29,6 +31,7 @@ struct file_operation {
     const struct io_file *file;
     uint64_t token;
     uint64_t offset;
+    uint64_t measured_ns; /* when it began, if it is measured; else 0 */
     uint8_t *bytes; /* of a put: only read */
     uint32_t size, done;
     uint16_t tries;
@@ -312,12 +315,57 @@ start(struct io *io, const struct file_operation *operation)
     submit(io, number);
 }
 
+/*
+ * A commit must not wait until messages have been gathered, and a shard under load should not wake up for each of them only because the disk is always busy: so it gathers until a put
+ * is expected to end. The kernel cannot be told to end the gathering then.
+ */
+uint32_t
+file_cut_gather(const struct io *io, uint32_t gather_us)
+{
+    if (io->put_pace.under_way == 0) {
+        return gather_us;
+    }
+    uint64_t now_ns = shard_clock_ns();
+    uint64_t left_us = io->put_pace.end_ns > now_ns ? (io->put_pace.end_ns - now_ns) / 1000 : 0;
+    return left_us < gather_us ? (uint32_t)left_us : gather_us;
+}
+
+/* Returns when it began if it is one that is measured, else 0. */
+static uint64_t
+begin_put(struct put_pace *pace, bool durable)
+{
+    uint64_t now_ns = shard_clock_ns();
+    bool measured = pace->usual_ns[durable] == 0 || ++pace->unmeasured == MEASURE_EVERY;
+    uint64_t end_ns = measured ? now_ns : now_ns + pace->usual_ns[durable];
+    pace->end_ns = pace->under_way == 0 || end_ns < pace->end_ns ? end_ns : pace->end_ns;
+    pace->under_way++;
+    pace->unmeasured = measured ? 0 : pace->unmeasured;
+    return measured ? now_ns : 0;
+}
+
+/* The usual is nearer to the shortest times than to the mean: what ends before it is held back. */
+static void
+end_put(struct put_pace *pace, bool durable, uint64_t measured_ns, uint64_t now_ns)
+{
+    pace->under_way--;
+    if (measured_ns == 0) {
+        return;
+    }
+    uint64_t taken_ns = now_ns > measured_ns ? now_ns - measured_ns : 1;
+    uint64_t *usual_ns = &pace->usual_ns[durable];
+    if (*usual_ns == 0 || taken_ns < *usual_ns) {
+        *usual_ns = *usual_ns == 0 ? taken_ns : *usual_ns - (*usual_ns - taken_ns) / 2;
+    } else {
+        *usual_ns += (taken_ns - *usual_ns) / 16;
+    }
+}
+
 void
 io_file_put(struct io *io, struct io_file *file, uint64_t offset, const void *bytes, uint32_t size, bool durable, uint64_t token)
 {
     assert(size > 0);
     start(io, &(struct file_operation){.file = file, .token = token, .offset = offset, .bytes = (uint8_t *)(uintptr_t)bytes, .size = size, .kind = FILE_PUT,
-                                       .durable = durable});
+                                       .durable = durable, .measured_ns = begin_put(&io->put_pace, durable)});
 }
 
 void
@@ -372,6 +420,9 @@ file_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *ev
     operation->next_free = io->file_operations_free;
     io->file_operations_free = number + 1;
     io->files_under_way--;
+    if (operation->kind == FILE_PUT) {
+        end_put(&io->put_pace, operation->durable, operation->measured_ns, io->now_ns);
+    }
     return true;
 }
 

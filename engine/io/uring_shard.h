@@ -84,6 +84,14 @@ struct file_operation;
 struct listener;
 struct unix_socket;
 
+/* How long puts take, so that gathering ends when one of them does: see uring_file.c. */
+struct put_pace {
+    uint64_t usual_ns[2]; /* by whether they are durable; 0: none was measured yet */
+    uint64_t end_ns;      /* when the first of those under way is expected to end */
+    uint32_t under_way;
+    uint32_t unmeasured;  /* puts since the last measured one */
+};
+
 struct io {
     struct ring ring;
     struct io_set *set;
@@ -114,6 +122,7 @@ struct io {
     uint32_t file_operation_count, file_operation_room;
     uint32_t file_operations_free; /* list through next_free: 1 + the number of the first; 0: none */
     uint32_t files_under_way;
+    struct put_pace put_pace;
 
     /* Written by other shards, so on a line of their own. */
     alignas(64) atomic_uint handovers; /* see io_move() */
@@ -203,6 +212,8 @@ bool socket_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_ev
 
 /* A completion of OP_FILE. True if it made an event. */
 bool file_complete(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);
+/* How much of this time to gather events there is until a put ends. */
+uint32_t file_cut_gather(const struct io *io, uint32_t gather_us);
 /* Waits for what is under way, and throws away all completions. */
 void file_finish(struct io *io);
 void file_unlock_all(struct io_set *set);
