@@ -1,3 +1,5 @@
+#include "engine/journal/journal.h"
+
 #include "engine/journal/internal.h"
 
 #include "engine/log.h"
