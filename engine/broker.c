@@ -2,6 +2,7 @@
 
 #include "engine/limits/ban_file.h"
 #include "engine/log.h"
+#include "engine/place.h"
 #include "engine/route/parcel.h"
 #include "engine/security/security.h"
 #include "engine/shard.h"
@@ -33,7 +34,7 @@ word_of_secret(const struct broker *broker, unsigned word)
 uint64_t
 broker_hash(const struct broker *broker, const void *key, uint32_t size)
 {
-    return XXH3_64bits_withSeed(key, size, word_of_secret(broker, 0));
+    return place_hash(broker->secret, key, size);
 }
 
 uint64_t
@@ -45,8 +46,7 @@ broker_token(const struct broker *broker, const void *key, uint32_t size)
 unsigned
 broker_shard_of(const struct broker *broker, const void *key, uint32_t size)
 {
-    /* The high half: tables use the low bits. */
-    return (unsigned)(((broker_hash(broker, key, size) >> 32) * broker->shard_count) >> 32);
+    return place_shard(broker->secret, broker->shard_count, key, size);
 }
 
 static unsigned
