@@ -16,7 +16,8 @@
 #define MESSAGE_HAS_TOKEN 0x01u
 #define MESSAGE_KEEP_RETAINED 0x02u
 #define MESSAGE_RECEIVED 0x04u
-#define MESSAGE_KNOWN 0x07u
+#define MESSAGE_TOKEN_PARTIAL 0x08u
+#define MESSAGE_KNOWN 0x0fu
 
 /* Flags of a delivery: two bytes, behind the session and the number. */
 #define DELIVERY_QOS 0x0003u
@@ -28,7 +29,6 @@
 #define DELIVERY_HAS_SHARE 0x0080u
 #define DELIVERY_HAS_PACKET_ID 0x0100u
 #define DELIVERY_HAS_IDENTIFIERS 0x0200u
-#define DELIVERY_KNOWN 0x03ffu
 #define DELIVERY_FLAGS_AT 16
 
 /* Flags of a subscription. */
@@ -211,10 +211,13 @@ entry_put_body(struct writer *w, const struct entry_body *e)
     lengthy_put(w, e->payload);
 }
 
+/* What is there is not 0: each entry has one form. */
 static uint64_t
 read_u64_if(struct reader *r, unsigned flag)
 {
-    return flag != 0 ? reader_u64(r) : 0;
+    uint64_t value = flag != 0 ? reader_u64(r) : 0;
+    r->failed |= flag != 0 && value == 0;
+    return value;
 }
 
 static bool
@@ -290,9 +293,10 @@ read_delivery(struct reader *r, struct entry_delivery *out)
     out->share_hash = flags & DELIVERY_HAS_SHARE ? reader_u32(r) : 0;
     out->packet_id = flags & DELIVERY_HAS_PACKET_ID ? reader_u16(r) : 0;
     out->identifier_count = flags & DELIVERY_HAS_IDENTIFIERS ? reader_varint(r) : 0;
+    r->failed |= delivery_flags(out) != flags;
     /* A varint has 28 bits: times four is no overflow. */
     out->identifiers = reader_take(r, 4 * out->identifier_count);
-    r->failed |= (flags & ~DELIVERY_KNOWN) != 0 || out->qos > 2 || out->state > ENTRY_DELIVERY_RELEASED;
+    r->failed |= out->qos > 2 || out->state > ENTRY_DELIVERY_RELEASED;
     return !r->failed;
 }
 
@@ -360,6 +364,7 @@ entry_put_message(struct writer *w, const struct entry_message *e)
     unsigned flags = e->token.identity != 0 ? MESSAGE_HAS_TOKEN : 0;
     flags |= e->keep_retained ? MESSAGE_KEEP_RETAINED : 0;
     flags |= e->received ? MESSAGE_RECEIVED : 0;
+    flags |= e->token_partial ? MESSAGE_TOKEN_PARTIAL : 0;
     writer_u8(w, (uint8_t)flags);
     entry_put_body(w, &e->body);
     if (e->token.identity != 0) {
@@ -384,10 +389,11 @@ read_message_head(struct reader *r, struct entry_message *out)
     unsigned flags = reader_u8(r);
     out->keep_retained = (flags & MESSAGE_KEEP_RETAINED) != 0;
     out->received = (flags & MESSAGE_RECEIVED) != 0;
+    out->token_partial = (flags & MESSAGE_TOKEN_PARTIAL) != 0;
     read_body(r, &out->body);
     out->token = flags & MESSAGE_HAS_TOKEN ? read_token(r) : (struct entry_token){0};
     out->delivery_count = reader_varint(r);
-    r->failed |= (flags & ~MESSAGE_KNOWN) != 0;
+    r->failed |= (flags & ~MESSAGE_KNOWN) != 0 || ((flags & MESSAGE_HAS_TOKEN) != 0 && out->token.identity == 0);
     return !r->failed;
 }
 

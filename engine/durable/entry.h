@@ -110,6 +110,7 @@ struct entry_message {
     struct entry_token token;
     bool keep_retained;         /* it is the topic's retained message, in place of what was there */
     bool received;              /* its publisher's session has received token.packet_id: nobody on other shards needed it */
+    bool token_partial;         /* with a token, after a conversion: others of this shard's sessions than those of its deliveries may not have it (engine/durable/convert.h) */
     uint32_t delivery_count;
     struct bytes deliveries;    /* to be taken one by one with entry_next_delivery() */
 };
@@ -186,6 +187,8 @@ void entry_put_page(struct writer *w, const struct entry_page *e);
 int32_t entry_cancel_delivery(uint8_t type, uint8_t *content, uint32_t size, uint64_t identity, uint64_t number);
 
 /*
+ * An entry has one form: what was read and is written again has the same size.
+ *
  * False if the bytes are not a whole entry of the kind, with everything that it counts: then `out` means nothing. What is read borrows from `content`; lists end where their last
  * one does.
  */

@@ -86,7 +86,7 @@ sample_messages(void)
     entry_put_message(&w, &(struct entry_message){.body = bare_body});
     end_sample(w);
     w = begin_sample(ENTRY_MESSAGE);
-    entry_put_message(&w, &(struct entry_message){.body = full_body, .token = token, .keep_retained = true, .received = true, .delivery_count = 2});
+    entry_put_message(&w, &(struct entry_message){.body = full_body, .token = token, .keep_retained = true, .received = true, .token_partial = true, .delivery_count = 2});
     entry_put_delivery(&w, &full_delivery);
     entry_put_delivery(&w, &bare_delivery);
     end_sample(w);
@@ -184,15 +184,14 @@ CLAIM(bytes_of_a_later_version_are_ignored)
     }
 }
 
-/* What is an entry after all is the same entry when it was written again. */
+/* What is an entry after all has one form: who writes it again in place may count on its size. */
 static void
 look_at(uint8_t type, struct bytes content)
 {
-    uint8_t copy[SAMPLE_BYTES], again[SAMPLE_BYTES];
-    uint32_t size, again_size;
+    uint8_t copy[SAMPLE_BYTES];
+    uint32_t size;
     if (entry_copy(type, guarded(content), copy, &size)) {
-        assert_true(entry_copy(type, guarded(bytes_of(copy, size)), again, &again_size));
-        assert_true(bytes_equal(bytes_of(copy, size), bytes_of(again, again_size)));
+        assert_true(bytes_equal(bytes_of(copy, size), bytes_of(content.data, size)));
     }
 }
 
@@ -312,7 +311,7 @@ CLAIM(a_message_is_as_it_was)
     assert_int_equal(e.token.count, 2);
     assert_int_equal(e.token.hash, 3);
     assert_int_equal(e.token.packet_id, 4);
-    assert_true(e.keep_retained && e.received);
+    assert_true(e.keep_retained && e.received && e.token_partial);
     assert_int_equal(e.delivery_count, 2);
     assert_true(entry_next_delivery(&e.deliveries, &delivery));
     assert_delivery(&delivery, &full_delivery);

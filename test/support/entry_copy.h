@@ -1,5 +1,5 @@
 /*
- * entry_copy: reads an entry of the journal and writes what was read. For a whole entry without bytes of a later version, in the shortest form, that is the same again.
+ * entry_copy: reads an entry of the journal and writes what was read: the same again, but for bytes of a later version behind it.
  */
 #ifndef TIDEWIRE_TEST_SUPPORT_ENTRY_COPY_H
 #define TIDEWIRE_TEST_SUPPORT_ENTRY_COPY_H
