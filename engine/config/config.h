@@ -214,6 +214,7 @@ struct config {
     /* The journal (engine/journal/journal.h) */
     bool persistence;                   /* default false */
     char *persistence_location;         /* directory; NULL: the current one */
+    char *persistence_file;             /* the database that Mosquitto has there, which must not be forgotten (engine/durable/store.h); NULL: mosquitto.db */
     enum config_sync persistence_sync;  /* default CONFIG_SYNC_ALWAYS */
     uint32_t persistence_interval_ms;   /* CONFIG_SYNC_INTERVAL */
     uint32_t persistence_segment_size;  /* default 16 MiB */

@@ -263,6 +263,7 @@ config_free(struct config **configp)
     config_security_fini(&config->security);
     free(config->ban_file);
     free(config->persistence_location);
+    free(config->persistence_file);
     free(config->log_file);
     free(config->log_timestamp_format);
     free(config->config_file);

@@ -171,7 +171,7 @@ static const struct option rows[] = {
     {"per_listener_settings", OPTION_SPECIAL, 0, FIELD(per_listener_settings), .read = special_read_per_listener_settings},
     {"persistence", OPTION_BOOL, 0, FIELD(persistence)},
     {"persistence_disk_limit", OPTION_NUMBER, 0, FIELD(persistence_disk_limit), .min = 0, .max = INT64_MAX},
-    {"persistence_file", OPTION_IGNORED, 0, .remark = "the journal is a directory of its own: 'tidewire-journal' in 'persistence_location'"},
+    {"persistence_file", OPTION_STRING, 0, FIELD(persistence_file)},
     {"persistence_location", OPTION_STRING, 0, FIELD(persistence_location)},
     {"persistence_segment_size", OPTION_NUMBER, 0, FIELD(persistence_segment_size), .min = 1 << 20, .max = 1 << 30},
     {"persistence_sync", OPTION_SPECIAL, 0, FIELD(persistence_sync), .read = special_read_persistence_sync},

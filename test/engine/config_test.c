@@ -759,10 +759,11 @@ persistence_is_off_and_has_mosquittos_names(void **state)
     assert_int_equal(config->persistence_sync, CONFIG_SYNC_ALWAYS);
     assert_true(config->retained_persistence);
     config_free(&config);
-    config = accept("persistence true\npersistence_location /var/lib/tidewire/\npersistence_sync interval 100\n"
+    config = accept("persistence true\npersistence_location /var/lib/tidewire/\npersistence_file old.db\npersistence_sync interval 100\n"
                     "persistence_segment_size 1048576\npersistence_disk_limit 100000000\nqueue_memory_limit 0\nretained_persistence false\n");
     assert_true(config->persistence);
     assert_string_equal(config->persistence_location, "/var/lib/tidewire/");
+    assert_string_equal(config->persistence_file, "old.db");
     assert_int_equal(config->persistence_sync, CONFIG_SYNC_INTERVAL);
     assert_int_equal(config->persistence_interval_ms, 100);
     assert_int_equal(config->persistence_segment_size, 1048576);
@@ -792,8 +793,8 @@ static void
 what_makes_no_difference_is_accepted_with_a_warning(void **state)
 {
     (void)state;
-    struct config *config = accept("set_tcp_nodelay true\nautosave_interval 1800\nlog_type websockets\npersistence_file mosquitto.db\n");
-    assert_int_equal(config->warning_count, 4);
+    struct config *config = accept("set_tcp_nodelay true\nautosave_interval 1800\nlog_type websockets\n");
+    assert_int_equal(config->warning_count, 3);
     assert_true(warns(config, "test.conf:1: option 'set_tcp_nodelay' is ignored: TCP_NODELAY is always set"));
     config_free(&config);
 }
