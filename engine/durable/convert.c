@@ -1,11 +1,11 @@
 #include "engine/durable/convert.h"
 
-#include "engine/broker.h"
 #include "engine/durable/convert_index.h"
 #include "engine/durable/entry.h"
 #include "engine/journal/journal.h"
 #include "engine/journal/writer.h"
 #include "engine/log.h"
+#include "engine/place.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 /* Records between two looks at the clock. */
 #define PROGRESS_RECORDS 4096u
 
-static_assert(MANIFEST_SHARDS_MAX <= 64 && MANIFEST_SHARDS_MAX <= BROKER_SHARDS_MAX, "shards are bits of a mask");
+static_assert(MANIFEST_SHARDS_MAX <= 64, "shards are bits of a mask");
 
 /* Bytes that grow. */
 struct heap_bytes {
@@ -44,6 +44,7 @@ struct conversion {
     uint64_t seen;             /* records */
     uint64_t told_ns;
     bool out_of_memory;
+    bool write_failed;         /* one of the writers knows why */
 };
 
 /* ----------------------------------------------------------------------------------------------------------------- bytes */
@@ -100,7 +101,7 @@ index_session(struct conversion *c, struct bytes content)
 {
     struct entry_session e;
     if (entry_read_session(content, &e)) {
-        unsigned shard = broker_place(c->manifest->secret, c->manifest->shard_count, e.client_id.data, e.client_id.size);
+        unsigned shard = place_shard(c->manifest->secret, c->manifest->shard_count, e.client_id.data, e.client_id.size);
         convert_index_add_session(&c->index, e.identity, shard, e.received_count);
     }
 }
@@ -192,6 +193,7 @@ static void
 write_record(struct conversion *c, unsigned shard, uint8_t type, struct bytes content)
 {
     journal_writer_append(c->targets[shard].writer, type, content);
+    c->write_failed |= journal_writer_result(c->targets[shard].writer) != 0;
     c->convert->records++;
 }
 
@@ -301,7 +303,7 @@ write_message(struct conversion *c, unsigned shard, struct entry_message e, bool
 static unsigned
 home_of(const struct conversion *c, struct bytes topic)
 {
-    return broker_place(c->manifest->secret, c->manifest->shard_count, topic.data, topic.size);
+    return place_shard(c->manifest->secret, c->manifest->shard_count, topic.data, topic.size);
 }
 
 static void
@@ -443,7 +445,7 @@ visit_second(void *context, const struct journal_record *record)
     struct conversion *c = context;
     count_record(c);
     c->convert->unknown += !convert_record(c, record);
-    return !c->out_of_memory;
+    return !c->out_of_memory && !c->write_failed;
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- whole */
@@ -532,7 +534,7 @@ convert_all(struct conversion *c, const char *directory, char *error, size_t err
     if (c->index.out_of_memory || c->out_of_memory) {
         return store_files_refuse(-ENOMEM, error, error_size, "the journal cannot be converted");
     }
-    return result != 0 ? result : finish_writers(c, directory, error, error_size);
+    return result != 0 && !c->write_failed ? result : finish_writers(c, directory, error, error_size);
 }
 
 int
@@ -547,7 +549,6 @@ convert_fill(void *context, const char *directory, const struct manifest *manife
     c->told_ns = io_clock_ns(io_of_shard(c->convert->ios, 0));
     convert_index_init(&c->index, c->convert->from_count);
     int result = convert_all(c, directory, error, error_size);
-    c->convert->sessions = c->index.session_count;
     fini(c);
     return result;
 }

@@ -4,7 +4,7 @@
  *   first pass    all old journals are read: which session goes where, which bodies are needed where (engine/durable/convert_index.h)
  *   second pass   they are read again, and each record goes to the new journals of those that it is about, in its order
  *
- * What belongs to a session follows its client identifier, a retained message its topic: as the broker would have placed them (broker_place). A body is written once to each
+ * What belongs to a session follows its client identifier, a retained message its topic: as the broker would have placed them (engine/place.h). A body is written once to each
  * new journal that needs it, and gets a new number. Identities stay. Nothing is resolved: what an old journal says twice, or says no more, the new ones say likewise.
  *
  * QoS 2 messages that had not reached all shards when the broker crashed are sent again by their publishers, and known by their tokens (engine/durable/token.h). What one old shard
@@ -26,7 +26,6 @@ struct convert {
 
     /* What came of it. */
     uint64_t records;          /* written */
-    uint64_t sessions;
     uint64_t unknown;          /* records that could not be read, or of a later version */
     uint64_t damaged_bytes;
 };

@@ -238,8 +238,11 @@ convert_store(struct store *store, const struct config *config, unsigned shard_c
     store_files_join(convert.from, "%s/%" PRIu64, store->directory, store->manifest.generation);
     log_line(CONFIG_LOG_NOTICE, "The journal is for %u shards; it is converted for %u.", store->manifest.shard_count, shard_count);
     int result = begin_generation(store, &next, convert_fill, &convert, error, error_size);
+    if (result == 0 && convert.unknown > 0) {
+        log_line(CONFIG_LOG_WARNING, "Warning: %" PRIu64 " records of the journal say nothing that is known here, and are left out", convert.unknown);
+    }
     if (result == 0) {
-        log_line(CONFIG_LOG_NOTICE, "Journal converted: %" PRIu64 " records of %" PRIu64 " sessions.", convert.records, convert.sessions);
+        log_line(CONFIG_LOG_NOTICE, "Journal converted: %" PRIu64 " records.", convert.records);
     }
     return result;
 }

@@ -1,5 +1,6 @@
 #include "engine/journal/writer.h"
 
+#include "engine/journal/journal.h"
 #include "engine/journal/record.h"
 #include "engine/journal/segments.h"
 
@@ -44,7 +45,8 @@ journal_writer_open(struct io_set *ios, const char *directory, unsigned shard, u
     }
     assert(segment_bytes % IO_FILE_ALIGN == 0 && segment_bytes >= 2 * RECORD_BLOCK_BYTES);
     *w = (struct journal_writer){
-        .ios = ios, .directory = copy, .buffer = buffer, .segment_bytes = segment_bytes, .batch_max = batch_max, .shard = shard, .sequence = 1};
+        .ios = ios, .directory = copy, .buffer = buffer, .segment_bytes = segment_bytes, .batch_max = batch_max, .shard = shard, .sequence = 1,
+        .position = JOURNAL_POSITION_FIRST};
     io_random(io_of_shard(ios, 0), &w->key, sizeof w->key);
     return w;
 }
