@@ -39,7 +39,7 @@ UNKNOWN_TO_MOSQUITTO = {
     'shards', 'shard_connections', 'batch_wait_us', 'connect_timeout', 'global_max_connections', 'global_max_clients',
     'max_connect_packet_size', 'receive_maximum', 'max_subscriptions', 'max_topic_levels', 'max_output_bytes', 'global_max_filters',
     'max_retained_messages', 'max_retained_bytes', 'max_topic_alias_broker', 'login_cache_entries', 'login_cache_seconds', 'clientid_is_username',
-    'clientid_is_certificate', 'core_dumps',
+    'clientid_is_certificate', 'core_dumps', 'persistence_sync', 'persistence_segment_size',
 }
 
 SANITIZER_REPORTS = ('ERROR: AddressSanitizer', 'ERROR: LeakSanitizer', 'WARNING: ThreadSanitizer', 'runtime error:', 'Assertion `', 'assertion failed')
