@@ -13,9 +13,9 @@ RELAYED = ("pairs", "fanin", "fanout")
 LETTERS = {"-c": "--count", "-L": "--messages", "-t": "--topic", "-n": "--first", "-s": "--size", "-q": "--qos", "-r": "--retain", "-I": "--interval",
            "-F": "--inflight", "-V": "--version", "-u": "--user", "-P": "--password", "-k": "--keep-alive", "-C": "--clean-start",
            "-x": "--session-expiry", "-R": "--connect-rate", "-h": "--host", "-p": "--port"}
-FLAGS = ("--retain", "--raw")
+FLAGS = ("--retain", "--raw", "--keep-sessions")
 OF_MQTT = {"--qos", "--subscribe-qos", "--retain", "--inflight", "--version", "--client-id", "--user", "--password", "--keep-alive", "--clean-start",
-           "--session-expiry"}
+           "--session-expiry", "--keep-sessions"}
 OURS = ("--port", "--pid", "--json", "--raw")  # bench/compare gives them as it needs them
 TIMES = ("--duration", "--warmup")
 UNITS = {"": 1, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}

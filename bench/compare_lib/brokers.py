@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 START_SECONDS = 10
 STOP_SECONDS = 5
@@ -39,6 +39,7 @@ class Broker:
     name: str
     command: str
     relay: bool = False
+    settings: str = ""  # more lines of {conf}, which count more; {dir} as in commands
 
 
 def find_mosquitto():
@@ -63,6 +64,20 @@ def default_brokers(build):
     return brokers
 
 
+def durable_brokers(build):
+    """What acknowledging after the disk costs: Tidewire in each of its modes, beside Mosquitto without a disk and saving every second. 'tidewire' is the mode that waits."""
+    stored = "persistence true\npersistence_location {dir}/\n" + ("user root\n" if os.geteuid() == 0 else "")
+    brokers = []
+    for broker in default_brokers(build):
+        if broker.name == "mosquitto":
+            brokers += [broker, replace(broker, name="mosquitto-saves", settings=stored + "autosave_interval 1\n")]
+        elif broker.name == "tidewire":
+            brokers += [replace(broker, name="tidewire" + name, settings=stored + "persistence_sync %s\n" % mode)
+                        for name, mode in (("", "always"), ("-interval", "interval 100"), ("-none", "none"))]
+            brokers.append(replace(broker, name="tidewire-off"))
+    return brokers
+
+
 class Running:
     """A started broker, for `with`: ended when the block is left, however it is left."""
 
@@ -71,7 +86,7 @@ class Running:
         self.log_path = os.path.join(directory, "log")
         conf = os.path.join(directory, "broker.conf")
         with open(conf, "w") as f:
-            f.write(FAIR_CONF.format(port=self.port))
+            f.write(FAIR_CONF.format(port=self.port) + fill(broker.settings, {"{dir}": directory}))
         places = {"{port}": str(self.port), "{dir}": directory, "{conf}": conf}
         self.words = [fill(word, places) for word in shlex.split(broker.command)]
         self.cores = cores

@@ -18,7 +18,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Goal:
-    """The metric may be at most (where more is better: at least) `factor` times what `of` has, or that value itself where `of` is None."""
+    """The metric may be at most (where more is better: at least) `factor` times what `of` has, or that value itself where `of` is None. `of` may be a broker's name."""
     path: str
     factor: float
     of: str = None  # "plain floor": the relay that never waits; "lower floor": the lower of the relays; "best": the best other broker
@@ -45,8 +45,10 @@ CONNECT = [CPU_PER_CONNECT, CONNECTS]
 PUBLISH = [Metric("cpu_ns_per_published", "CPU per publish", "ns"), Metric("sent_per_s", "published", "msg/s", better="higher")]
 RETAINED = [CPU_PER_MESSAGE, Metric("retained.fetch_msgs_per_s", "fetched", "msg/s", better="higher"),
             Metric("retained.store_msgs_per_s", "stored", "msg/s", better="higher")]
-OFFLINE = [CPU_PER_MESSAGE, Metric("offline.drain_msgs_per_s", "drained", "msg/s", better="higher"),
-           Metric("offline.queue_msgs_per_s", "queued", "msg/s", better="higher")]
+OFFLINE = [Metric("offline.drain_msgs_per_s", "drained", "msg/s", better="higher"),
+           Metric("offline.queue_msgs_per_s", "queued", "msg/s", better="higher"),
+           Metric("offline.queue_cpu_ns_per_msg", "CPU per message queued", "ns"), Metric("cpu_ns_per_delivered", "CPU per message drained", "ns")]
+ACKED = [Metric("acked_ns.mean", "acknowledged after, mean", "us", 1e-3), Metric("acked_ns.p50", "p50", "us", 1e-3), Metric("acked_ns.p99", "p99", "us", 1e-3), *LATENCY]
 # The broker's CPU is for both then, the storm and what is beside it.
 STORM_BESIDE = [Metric("connect.latency_ns.p99", "connecting p99", "us", 1e-3), CONNECTS, *LATENCY[:2]]
 
@@ -84,6 +86,11 @@ CASES = {c.name: c for c in [
     case("latency", "pairs --count 200 --rate 10000", goals=[Goal("latency_ns.p50", 1, "best"), Goal("latency_ns.p99", 1, "best")]),
     case("idle", "idle --count 8000", goals=[Goal("rss_per_connection", 500)]),
     case("connect", "connstorm --count 8000", goals=[Goal("connects_per_s", 2, "best"), Goal("cpu_ns_per_connect", 15000)]),
+    case("kept-pairs", "pairs --count 50 --qos 1 --keep-sessions", metrics=[CPU[1], CPU[0]], goals=[Goal("msgs_per_s", 1, "mosquitto")]),
+    case("kept-latency", "pairs --count 50 --qos 1 --keep-sessions --rate 5000", metrics=ACKED),
+    case("away", "offline --count 50 --messages 6000", goals=[Goal("offline.queue_msgs_per_s", 1, "mosquitto")]),
 ]}
 
+DURABLE = ["kept-pairs", "kept-latency", "away"]
+USUAL = [name for name in CASES if name not in DURABLE]
 QUICK = ["fanout", "fanin", "pairs-20", "pairs-qos1"]

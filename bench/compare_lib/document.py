@@ -2,6 +2,7 @@
 import json
 import os
 
+from compare_lib import disk
 from compare_lib.summary import CaseSummary, disturbance
 
 MARKER = "/*TIDEWIRE-BENCH-DATA*/null"
@@ -20,6 +21,7 @@ def build(about, cases, brokers, results, against):
         "ratios": {s.case.name: {b.name: {"against": s.ratio(b), "floor": s.times_floor(b)} for b in s.brokers} for s in summaries},
         "goals": {s.case.name: s.check_goals() for s in summaries},
         "disturbance": {s.case.name: {b.name: [disturbance(r) for r in s.runs[b.name]] for b in s.brokers} for s in summaries},
+        "flush_ns": disk.summarize(results.flushes),
         "broken": results.broken,
         "interrupted": results.interrupted,
         "ok": results.is_clean(),

@@ -6,7 +6,7 @@ import shlex
 import shutil
 
 from compare_lib import cases
-from compare_lib.brokers import Broker, default_brokers, find_mosquitto
+from compare_lib.brokers import Broker, default_brokers, durable_brokers, find_mosquitto
 
 TIME = re.compile(r"[0-9]+(\.[0-9]+)?(ms|s|m)?")
 
@@ -60,6 +60,7 @@ def parser(description, root):
     p.add_argument("--cases", default=None, help="some of: " + ",".join(cases.CASES))
     p.add_argument("--case", type=named, action="append", default=[], metavar="NAME=ARGUMENTS", help="a case of your own: arguments of tidewire-bench")
     p.add_argument("--quick", action="store_true", help="a minute and a half: %s, 3 rounds of 1 s" % ",".join(cases.QUICK))
+    p.add_argument("--durable", action="store_true", help="what it costs to acknowledge after the disk: %s, other brokers, and the disk itself" % ",".join(cases.DURABLE))
     p.add_argument("--against", default=None, metavar="NAME", help="the broker that ratios refer to (the first)")
     p.add_argument("--rounds", type=int, default=None, help="(5)")
     p.add_argument("--duration", type=time_text, default=None, metavar="TIME", help="measured, per run (3s)")
@@ -81,6 +82,8 @@ def parse(p, arguments=None):
     options.bench = options.bench or os.path.join(options.build, "tidewire-bench")
     if not shutil.which(options.bench):
         p.error("%s is not there: build it (./dev build), or say --bench" % options.bench)
+    if options.durable and options.quick:
+        p.error("--quick and --durable: each is a choice of cases")
     if options.rounds < 1:
         p.error("--rounds must be 1 or more")
     return options
@@ -106,7 +109,7 @@ def choose_cores(p, options):
 
 
 def choose_cases(p, options):
-    names = options.cases.split(",") if options.cases else [] if options.case else list(cases.CASES)
+    names = options.cases.split(",") if options.cases else [] if options.case else cases.DURABLE if options.durable else cases.USUAL
     unknown = [name for name in names if name not in cases.CASES]
     if unknown:
         p.error("--cases: no case '%s' (%s)" % (unknown[0], ", ".join(cases.CASES)))
@@ -127,7 +130,7 @@ def own_case(p, name, text):
 def choose_brokers(p, options, tell):
     brokers = [Broker(n, c) for n, c in options.broker] + [Broker(n, c, relay=True) for n, c in options.relay]
     if not brokers or options.also:
-        brokers = default_brokers(options.build) + brokers
+        brokers = (durable_brokers if options.durable else default_brokers)(options.build) + brokers
         if not find_mosquitto():
             tell("mosquitto is not here and is left out; to have it beside the others: apt-get install mosquitto")
     if not brokers:

@@ -10,9 +10,11 @@ import time
 from dataclasses import dataclass
 
 from compare_lib.arguments import seconds
+from compare_lib import disk
 from compare_lib.brokers import Broken, NotStarted, Running
 
 FAILED_STARTS_MAX = 2  # then the broker is left out: each one that does not listen costs ten seconds
+FLUSHES_PER_TURN = 50
 LOAD_GRACE_SECONDS = 120  # beyond warm-up and duration: connecting, draining, stalls
 
 
@@ -39,6 +41,7 @@ class Results:
     def __init__(self):
         self.runs = {}
         self.broken = []
+        self.flushes = []  # seconds; with --durable
         self.interrupted = False
 
     def of(self, case, broker):
@@ -89,6 +92,8 @@ class Runner:
             self.progress.say("%s failed %d times in a row and is left out from here on" % (name, failed))
 
     def measure(self, turn):
+        if self.options.durable:
+            self.results.flushes += disk.flush_times(tempfile.gettempdir(), FLUSHES_PER_TURN)
         with tempfile.TemporaryDirectory(prefix="tidewire-compare-") as directory:
             with Running(turn.broker, directory, self.options.broker_core) as running:
                 result = self.run_load(turn, running)

@@ -83,7 +83,11 @@ class CaseSummary:
             value = ratio(value, median(self.runs.get("floor", []), goal.path))
         elif goal.of == "lower floor":
             value = ratio(value, self.floor(goal.path))
+        elif goal.of in self.runs:
+            value = ratio(value, median(self.runs[goal.of], goal.path))
         elif goal.of == "best":
             value = ratio(value, self.best_of((b for b in self.brokers if not b.relay and b is not subject), goal.path, better))
+        elif goal.of is not None:
+            value = None  # it took no part
         reached = None if value is None else value <= goal.factor if better == "lower" else value >= goal.factor
         return {"path": goal.path, "of": goal.of, "goal": goal.factor, "better": better, "value": value, "reached": reached}

@@ -1,7 +1,8 @@
 """The figures on a terminal."""
 import statistics
 
-from compare_lib.summary import DISTURBED_SHARE, disturbance, disturbed_runs, pick
+from compare_lib import disk
+from compare_lib.summary import DISTURBED_SHARE, disturbance, disturbed_runs, median, pick
 
 
 def print_case(summary, samples):
@@ -48,7 +49,7 @@ def describe_goal(answer, metrics):
     if answer["of"] is None:
         value, goal = ("%s %s" % (metric.show(v), metric.unit) for v in (answer["value"], answer["goal"]))
     else:
-        whom = "the best other broker" if answer["of"] == "best" else "the " + answer["of"]
+        whom = "the best other broker" if answer["of"] == "best" else "the " + answer["of"] if answer["of"].endswith("floor") else answer["of"]
         value, goal = "%.2f times %s" % (answer["value"], whom), "%.4g" % answer["goal"]
     return "%s: %s %s (%s %s)" % (verdict, metric.heading, value, sign, goal)
 
@@ -62,6 +63,22 @@ def print_samples(summary):
                 figures.append("%s %s" % ("-" if value is None else metric.show(value), metric.unit))
             print("    %s, round %d: %s, disturbed %.0f %%%s" % (broker.name, run["round"], ", ".join(figures), 100 * disturbance(run),
                                                                  "" if run["ok"] else ", NOT CLEAN"))
+
+
+def print_flushes(times):
+    s = disk.summarize(times)
+    if s:
+        print("  a write of 4 KiB until it is on this disk, us: mean %.0f, p50 %.0f, p99 %.0f (%d, between the runs)" % (s["mean"] / 1e3, s["p50"] / 1e3, s["p99"] / 1e3, s["count"]))
+
+
+def print_added(results, case, path="acked_ns.mean"):
+    """What waiting for the disk adds to an acknowledgement, and the goal: less than two flushes."""
+    waits, not_at_all = (median(results.runs.get(case, {}).get(name, []), path) for name in ("tidewire", "tidewire-off"))
+    flush = disk.summarize(results.flushes)
+    if waits is None or not_at_all is None or flush is None:
+        return
+    added, goal = waits - not_at_all, 2 * flush["mean"]
+    print("  tidewire's goal %s: the disk adds %.0f us to an acknowledgement (less than two flushes: %.0f us)" % ("reached" if added < goal else "NOT reached", added / 1e3, goal / 1e3))
 
 
 def print_ending(results):

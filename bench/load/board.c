@@ -21,6 +21,7 @@ open_desk(struct desk *d)
 {
     histogram_init(&d->latency);
     histogram_init(&d->lateness);
+    histogram_init(&d->acking);
     histogram_init(&d->connecting);
     histogram_init(&d->fetching);
     d->wake_fd = eventfd(0, EFD_CLOEXEC);

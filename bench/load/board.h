@@ -117,6 +117,7 @@ struct desk {
     alignas(BOARD_CACHE_LINE) _Atomic uint64_t counts[COUNTS];
     alignas(BOARD_CACHE_LINE) struct histogram latency; /* from due to received */
     struct histogram lateness;   /* from due to sent: what of the latency is the generator's own doing, or its window's */
+    struct histogram acking;     /* from due to the end of the QoS 1 or 2 handshake */
     struct histogram connecting; /* from opening a connection (or when that was due) to CONNACK */
     struct histogram fetching;   /* from asking to the last message, of each subscriber that was to get a known number */
     struct failure_log failures;

@@ -57,7 +57,7 @@ struct client_events {
     void (*greeted)(void *owner, struct client *c); /* CONNACK has come, and it is good */
     void (*ready)(void *owner, struct client *c);
     void (*message)(void *owner, struct client *c, struct bytes payload); /* payload borrowed for the call */
-    void (*acked)(void *owner, struct client *c);                         /* a QoS 1 or 2 handshake ended */
+    void (*acked)(void *owner, struct client *c, uint16_t packet_id);     /* a QoS 1 or 2 handshake ended */
     void (*touched)(void *owner, struct client *c);                       /* wants client_flush() at the end of the turn */
     void (*failed)(void *owner, struct client *c, enum failure_kind kind, int detail); /* it is CLOSED by now */
     void (*left)(void *owner, struct client *c); /* the peer closed after client_leave() */

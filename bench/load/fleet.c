@@ -93,10 +93,10 @@ on_message(void *owner, struct client *c, struct bytes payload)
 }
 
 static void
-on_acked(void *owner, struct client *c)
+on_acked(void *owner, struct client *c, uint16_t packet_id)
 {
     struct fleet *f = owner;
-    traffic_acked(f->traffic, c);
+    traffic_acked(f->traffic, c, packet_id);
 }
 
 static const struct client_events events = {

@@ -44,6 +44,7 @@ const char options_help[] =
     "  -k, --keep-alive TIME    the clients ping in time (0: none)\n"
     "  -C, --clean-start BOOL   of pub, sub, conn and idle (true)\n"
     "  -x, --session-expiry TIME  MQTT 5 (0; offline: 1h)\n"
+    "      --keep-sessions      the subscribers' sessions outlive their connections, and are ended after the run (pairs, fanin, fanout, shared)\n"
     "  -R, --connect-rate N     connections begun a second\n"
     "      --connecting N       connections under way at once (64; connstorm: all)\n"
     "      --source-addresses N spread the connections over so many addresses of 127.0.0.0/8 (one per 10000)\n"

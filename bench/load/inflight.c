@@ -14,19 +14,23 @@ enum state {
 #define ID_MAX 65535u
 
 bool
-inflight_init(struct inflight *f, uint8_t qos, uint32_t quota)
+inflight_init(struct inflight *f, uint8_t qos, uint32_t quota, bool timed)
 {
     assert(quota >= 1 && quota <= ID_MAX);
     /* Twice the quota: an identifier rests for a while before it is used again, which makes a late ack visible. */
     uint32_t limit = quota * 2 < ID_MAX ? quota * 2 : ID_MAX;
     *f = (struct inflight){.states = calloc(limit + 1, 1), .quota = quota, .limit = limit, .next = 1, .qos = qos};
-    return f->states != NULL;
+    if (timed) {
+        f->due_ns = calloc(limit + 1, sizeof *f->due_ns);
+    }
+    return f->states != NULL && (f->due_ns != NULL || !timed);
 }
 
 void
 inflight_fini(struct inflight *f)
 {
     free(f->states);
+    free(f->due_ns);
     *f = (struct inflight){0};
 }
 
@@ -44,6 +48,18 @@ inflight_take(struct inflight *f)
     f->used++;
     f->next = f->next == f->limit ? 1 : f->next + 1;
     return id;
+}
+
+void
+inflight_note_due(struct inflight *f, uint16_t id, uint64_t due_ns)
+{
+    f->due_ns[id] = due_ns;
+}
+
+uint64_t
+inflight_get_due(const struct inflight *f, uint16_t id)
+{
+    return f->due_ns[id];
 }
 
 static enum inflight_answer

@@ -123,7 +123,7 @@ open_inflight(struct client *c, const struct connack *ack)
         quota = share;
     }
     inflight_fini(&c->inflight);
-    return inflight_init(&c->inflight, (uint8_t)o->qos, (uint32_t)quota);
+    return inflight_init(&c->inflight, (uint8_t)o->qos, (uint32_t)quota, o->rate > 0);
 }
 
 /* A subscriber that comes back has its subscription; one of `retained` subscribes when it is told to. */
@@ -212,7 +212,7 @@ take_ack(struct client *c, const struct frame *frame)
         return;
     }
     switch (inflight_step(&c->inflight, frame->type, ack.packet_id, refused)) {
-    case INFLIGHT_FINISHED: c->shared->events->acked(c->shared->owner, c); break;
+    case INFLIGHT_FINISHED: c->shared->events->acked(c->shared->owner, c, ack.packet_id); break;
     case INFLIGHT_RELEASE: answer(c, PACKET_PUBREL, ack.packet_id); break;
     case INFLIGHT_UNEXPECTED: client_fail(c, FAILURE_UNEXPECTED, frame->type); break;
     }

@@ -48,6 +48,7 @@ const struct option_row option_rows[] = {
     {"--keep-alive", 'k', OPTION_TIME_S, AT(keep_alive_s), 0, 65535, ALL, true},
     {"--clean-start", 'C', OPTION_BOOL, AT(clean_start), 0, 0, HALVES | SILENT, true},
     {"--session-expiry", 'x', OPTION_TIME_S, AT(session_expiry_s), 0, UINT32_MAX, HALVES | SILENT | ON(OFFLINE), true},
+    {"--keep-sessions", 0, OPTION_FLAG, AT(keep_sessions), 0, 0, FLOWS, true},
     {"--connect-rate", 'R', OPTION_NUMBER, AT(connect_rate), 1, 10000000, ALL, false},
     {"--connecting", 0, OPTION_NUMBER, AT(connecting), 1, OPTIONS_COUNT_MAX, ALL, false},
 

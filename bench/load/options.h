@@ -90,6 +90,7 @@ struct options {
     uint64_t processes;
     double scale;
     bool clean_start;
+    bool keep_sessions; /* subscribers' sessions outlive their connections, until the end of the run */
     bool retain;
     bool storm_yields; /* connstorm: the threads that make it run where nobody else wants the core */
     bool tls, insecure, resume;

@@ -36,11 +36,23 @@ measure(struct conductor *c)
     conductor_end_measuring(c);
 }
 
+static bool
+connect_all(struct conductor *c)
+{
+    if (!c->options->keep_sessions) {
+        return conductor_connect(c, GROUP_ALL, SESSION_AS_ASKED, true);
+    }
+    return conductor_connect(c, GROUP_SUBSCRIBERS, SESSION_KEPT, true) && conductor_connect(c, GROUP_PUBLISHERS, SESSION_AS_ASKED, true);
+}
+
 void
 program_flow(struct conductor *c)
 {
-    if (conductor_connect(c, GROUP_ALL, SESSION_AS_ASKED, true)) {
+    if (connect_all(c)) {
         measure(c);
     }
     conductor_drain(c);
+    if (c->options->keep_sessions) {
+        program_end_sessions(c);
+    }
 }

@@ -26,14 +26,14 @@ subscribe_and_go(struct conductor *c)
 static bool
 queue(struct conductor *c)
 {
-    uint64_t start_ns = process_get_now_ns();
+    struct sample start = monitor_take_sample(&c->monitor);
 
     monitor_set_phase(&c->monitor, PHASE_WARMUP);
-    conductor_order(c, (struct order){.kind = ORDER_OPEN, .at_ns = start_ns});
+    conductor_order(c, (struct order){.kind = ORDER_OPEN, .at_ns = start.at_ns});
     if (!conductor_wait(c, all_queued)) {
         return false;
     }
-    c->result->stored = (struct result_part){conductor_get(c, COUNT_SENT), process_get_now_ns() - start_ns};
+    program_note_stored(c, &start, conductor_get(c, COUNT_SENT));
     return true;
 }
 
@@ -49,16 +49,6 @@ come_back(struct conductor *c)
     program_note_fetched(c, start_ns);
 }
 
-/* The broker is left as it was. */
-static void
-end_sessions(struct conductor *c)
-{
-    if (conductor_get(c, COUNT_CAME_UP) > 0 && conductor_get(c, COUNT_AWAITED) == 0 && conductor_get(c, COUNT_FAILURES) == 0) {
-        conductor_leave(c, GROUP_SUBSCRIBERS);
-        conductor_connect(c, GROUP_SUBSCRIBERS, SESSION_ENDED, false);
-    }
-}
-
 void
 program_offline(struct conductor *c)
 {
@@ -69,5 +59,5 @@ program_offline(struct conductor *c)
     if (conductor_get(c, COUNT_FAILURES) > 0) {
         conductor_drain(c);
     }
-    end_sessions(c);
+    program_end_sessions(c);
 }

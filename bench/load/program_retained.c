@@ -22,14 +22,14 @@ all_acknowledged(const struct conductor *c)
 static bool
 store(struct conductor *c)
 {
-    uint64_t start_ns = process_get_now_ns();
+    struct sample start = monitor_take_sample(&c->monitor);
 
     monitor_set_phase(&c->monitor, PHASE_WARMUP);
-    conductor_order(c, (struct order){.kind = ORDER_OPEN, .at_ns = start_ns});
+    conductor_order(c, (struct order){.kind = ORDER_OPEN, .at_ns = start.at_ns});
     if (!conductor_wait(c, all_stored)) {
         return false;
     }
-    c->result->stored = (struct result_part){c->options->messages, process_get_now_ns() - start_ns};
+    program_note_stored(c, &start, c->options->messages);
     conductor_order(c, (struct order){.kind = ORDER_CLOSE});
     return true;
 }

@@ -228,6 +228,8 @@ write_task(const struct result *r, FILE *out)
         stored->messages, r->options->count);
     json_number(out, offline ? "queue_s" : "store_s", stored->ns > 0, (double)stored->ns / 1e9);
     json_number(out, offline ? "queue_msgs_per_s" : "store_msgs_per_s", stored->ns > 0, rate_of(stored));
+    json_number(out, offline ? "queue_cpu_ns_per_msg" : "store_cpu_ns_per_msg", stored->has_cpu && stored->messages > 0,
+        (double)stored->broker_cpu_ns / (double)stored->messages);
     json_integer(out, offline ? "drained" : "fetched", fetched->messages);
     json_number(out, offline ? "drain_s" : "fetch_s", fetched->ns > 0, (double)fetched->ns / 1e9);
     json_number(out, offline ? "drain_msgs_per_s" : "fetch_msgs_per_s", fetched->ns > 0, rate_of(fetched));
@@ -248,6 +250,7 @@ report_write_json(const struct result *r, const struct figures *f, FILE *out)
     if (r->options->calm_ns > 0) {
         write_delays("calm_latency_ns", &r->calm, out);
     }
+    write_delays("acked_ns", &r->acking, out);
     write_delays("sent_late_ns", &r->lateness, out);
     write_connections(r, f, out);
     write_task(r, out);

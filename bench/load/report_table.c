@@ -85,8 +85,12 @@ static void
 print_part(const char *name, const struct result_part *part, FILE *out)
 {
     if (part->ns > 0) {
-        fprintf(out, "  %-16s %" PRIu64 " in %.3f s, %.0f a second\n", name, part->messages, (double)part->ns / 1e9,
+        fprintf(out, "  %-16s %" PRIu64 " in %.3f s, %.0f a second", name, part->messages, (double)part->ns / 1e9,
             (double)part->messages * 1e9 / (double)part->ns);
+        if (part->has_cpu && part->messages > 0) {
+            fprintf(out, ", %.0f ns broker CPU each", (double)part->broker_cpu_ns / (double)part->messages);
+        }
+        fputc('\n', out);
     }
 }
 
@@ -159,6 +163,7 @@ print_messages(const struct result *r, const struct figures *f, FILE *out)
         print_delays("calm latency, us", "messages", &r->calm, out);
     }
     print_delays("latency, us", "messages", &r->latency, out);
+    print_delays("acked, us", "messages", &r->acking, out);
     print_delays("sent late, us", "messages", &r->lateness, out);
     print_delays("all had, us", "subscribers", &r->fetching, out);
 }

@@ -26,6 +26,8 @@ struct sample {
 struct result_part {
     uint64_t messages;
     uint64_t ns;
+    uint64_t broker_cpu_ns;
+    bool has_cpu;
 };
 
 struct result {
@@ -34,6 +36,7 @@ struct result {
     struct histogram latency;    /* from due to received */
     struct histogram calm;       /* from due to received, before the storm */
     struct histogram lateness;   /* from due to sent */
+    struct histogram acking;     /* from due to the end of the QoS 1 or 2 handshake */
     struct histogram connecting; /* from opening to CONNACK */
     struct histogram fetching;   /* of each subscriber in `retained` and `offline` */
     struct failure_log failures;

@@ -114,11 +114,13 @@ merge_desks(const struct board *b, struct result *r)
 {
     histogram_init(&r->latency);
     histogram_init(&r->lateness);
+    histogram_init(&r->acking);
     histogram_init(&r->connecting);
     histogram_init(&r->fetching);
     for (uint32_t i = 0; i < b->worker_count; i++) {
         histogram_merge(&r->latency, &b->desks[i].latency);
         histogram_merge(&r->lateness, &b->desks[i].lateness);
+        histogram_merge(&r->acking, &b->desks[i].acking);
         histogram_merge(&r->connecting, &b->desks[i].connecting);
         histogram_merge(&r->fetching, &b->desks[i].fetching);
         failure_merge(&r->failures, &b->desks[i].failures);

@@ -262,6 +262,9 @@ write_message(struct traffic *t, struct publisher *p)
     if (t->times_sending) {
         stamp.due_ns = take_time(t, p, sequence);
     }
+    if (id != 0 && t->options->rate > 0) {
+        inflight_note_due(&p->client->inflight, id, stamp.due_ns);
+    }
     stencil_write(&p->stencil, client_reserve(p->client, p->stencil.size), id, stamp);
     p->client->filling.used += p->stencil.size;
 }
@@ -327,8 +330,11 @@ traffic_publish(struct traffic *t, struct publisher *p)
 }
 
 void
-traffic_acked(struct traffic *t, struct client *publisher)
+traffic_acked(struct traffic *t, struct client *publisher, uint16_t packet_id)
 {
+    if (t->options->rate > 0) {
+        count_delay(t, &t->desk->acking, inflight_get_due(&publisher->inflight, packet_id), process_get_now_ns());
+    }
     count_add(&t->counts[COUNT_ACKED], 1);
     count_take(&t->counts[COUNT_UNACKED], 1);
     client_touch(publisher);

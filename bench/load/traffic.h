@@ -97,7 +97,7 @@ void traffic_publish(struct traffic *t, struct publisher *p);
 
 /* A message has arrived at a subscriber. */
 void traffic_receive(struct traffic *t, struct client *subscriber, struct bytes payload);
-void traffic_acked(struct traffic *t, struct client *publisher);
+void traffic_acked(struct traffic *t, struct client *publisher, uint16_t packet_id);
 
 /* What other workers tell about our publishers, and what we tell about theirs. traffic_send_mail: true if nothing waits. */
 void traffic_take_mail(struct traffic *t);

@@ -19,7 +19,7 @@ BENCH, FLOOR = sys.argv[1:3]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 sys.dont_write_bytecode = True
-from compare_lib import arguments, brokers, cases, document, options, progress, rounds, summary  # noqa: E402
+from compare_lib import arguments, brokers, cases, disk, document, options, progress, rounds, summary  # noqa: E402
 
 # Accepts, and closes at once.
 REFUSING = """'%s' -c "
@@ -303,6 +303,41 @@ class Order(unittest.TestCase):
         said = parser.parse_args(["--quick", "--rounds", "7", "--cases", "pairs"])
         options.fill_presets(said)
         self.assertEqual((said.cases, said.rounds), ("pairs", 7))
+
+    def test_the_durable_preset_has_every_mode_and_its_own_cases(self):
+        parser = options.parser("", ROOT)
+        chosen = parser.parse_args(["--durable", "--build", os.path.dirname(BENCH)])
+        options.fill_presets(chosen)
+        self.assertEqual([c.name for c in options.choose_cases(parser, chosen)], cases.DURABLE)
+        settings = {b.name: b.settings for b in options.choose_brokers(parser, chosen, print)}
+        self.assertIn("persistence_sync always", settings["tidewire"])
+        self.assertIn("persistence_sync interval 100", settings["tidewire-interval"])
+        self.assertEqual(settings["tidewire-off"], "")
+        self.assertFalse(set(cases.DURABLE) & set(cases.USUAL))
+
+    def test_settings_of_a_broker_reach_its_file_behind_those_of_all(self):
+        with tempfile.TemporaryDirectory() as folder:
+            brokers.Running(brokers.Broker("a", "true {conf}", settings="persistence true\npersistence_location {dir}/\n"), folder, "0")
+            text = read(os.path.join(folder, "broker.conf"))
+        self.assertTrue(text.endswith("log_dest none\npersistence true\npersistence_location %s/\n" % folder), text)
+
+    def test_the_disk_is_timed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            times = disk.flush_times(folder, 20)
+            self.assertEqual(os.listdir(folder), [])
+        figures = disk.summarize(times)
+        self.assertEqual(figures["count"], 20)
+        self.assertTrue(0 < figures["p50"] <= figures["p99"] <= figures["max"])
+        self.assertIsNone(disk.summarize([]))
+
+    def test_a_goal_may_be_relative_to_one_broker(self):
+        results = rounds.Results()
+        case = cases.case("c", "pairs", goals=[cases.Goal("msgs_per_s", 2, "slow"), cases.Goal("msgs_per_s", 2, "absent")])
+        two = [brokers.Broker("slow", ""), brokers.Broker("tidewire", "")]
+        for broker, rate in zip(two, (100, 150)):
+            results.add(rounds.Turn(case, broker, 0), {"ok": True, "msgs_per_s": rate})
+        answers = summary.CaseSummary(case, two, results, "slow").check_goals()
+        self.assertEqual([(a["value"], a["reached"]) for a in answers], [(1.5, False)])
 
     def test_the_settings_for_brokers_name_the_port_once(self):
         self.assertEqual(re.findall(r"\{\w+\}", brokers.FAIR_CONF), ["{port}"])

@@ -263,6 +263,8 @@ what_is_wrong_is_refused_and_named(void **state)
         {"pairs --password x", "--password"},
         {"pairs --keep-alive 65536", "--keep-alive"},
         {"pairs --keep-alive 1500ms", "--keep-alive"},
+        {"offline --keep-sessions", "--keep-sessions"},
+        {"pairs --raw --keep-sessions", "--keep-sessions"},
         {"conn --clean-start maybe", "--clean-start"},
         {"pairs --threads 0", "--threads"},
         {"pairs --threads 64 --processes 64", "--threads"},

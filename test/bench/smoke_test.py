@@ -299,6 +299,35 @@ class WithBroker(unittest.TestCase):
                 self.assertEqual((result["offline"]["queued"], result["offline"]["drained"]), (300, 300))
                 self.assertEqual(result["offline"]["subscriber_ns"]["count"], 6)
 
+    def session_is_there(self, client_id):
+        """Connects without asking for a clean session, and ends whatever there is."""
+        present = []
+        for flags in (0, 2):
+            with socket.create_connection(("127.0.0.1", self.broker.port)) as s:
+                body = b"\0\4MQTT\4" + bytes([flags]) + b"\0\0" + len(client_id).to_bytes(2, "big") + client_id
+                s.sendall(bytes([0x10, len(body)]) + body)
+                present.append(s.recv(4)[2] == 1)
+        return present[0]
+
+    def test_kept_sessions_are_there_during_the_run_and_ended_after_it(self):
+        line = "pairs --count 3 --qos 1 --keep-sessions --client-id kept-%i"
+        for more in ("", " --version 5 --threads 2"):
+            with self.subTest(more=more):
+                self.bench(line + more + self.SHORT)
+                self.assertEqual([self.session_is_there(b"kept-%d" % n) for n in range(6)], [False] * 6)
+        cut_off = start_bench(*line.split(), "--duration", "20", "-p", str(self.broker.port))
+        time.sleep(0.7)
+        cut_off.kill()
+        finish(cut_off)
+        self.assertEqual(sum(self.session_is_there(b"kept-%d" % n) for n in range(6)), 3)
+
+    def test_acknowledgements_are_timed_at_a_rate(self):
+        result = self.bench("pairs --count 4 --qos 1 --rate 2000" + self.SHORT)
+        self.assertEqual(result["acked_ns"]["count"], result["latency_ns"]["count"])
+        self.assertLess(result["acked_ns"]["p50"], 50e6)
+        result = self.bench("pairs --count 4 --qos 1" + self.SHORT)
+        self.assertIsNone(result["acked_ns"])
+
     def test_a_storm_counts_its_own_connections_beside_steady_traffic(self):
         result = self.bench("connstorm --count 300 --steady 3 --rate 1000 --warmup 50ms --threads 2")
         self.assertEqual((result["connections"], result["connections_up"], result["connect"]["latency_ns"]["count"]), (300, 300, 300))
