@@ -15,6 +15,18 @@ enum commit_state {
     COMMIT_FAILED, /* the same bytes are to be written again */
 };
 
+/* A record of which is to be told where it lies. */
+struct placed {
+    uint64_t position, end;
+    struct journal_place place; /* until it is written: the offset in its batch */
+    bool written;
+};
+
+struct placed_queue {
+    struct placed *items; /* in the order of their positions */
+    uint32_t count, room;
+};
+
 /* What is being written: a block for the head of a segment, then a batch. */
 struct commit {
     uint8_t *buffer;
@@ -53,6 +65,9 @@ struct journal {
     bool read;             /* journal_read() was called */
     bool finishing;
     bool leave_segment;    /* the next batch begins another one */
+    struct placed_queue placed;
+    struct fetch *fetches;   /* of records that are read back */
+    uint32_t fetches_failed; /* of these: they could not even begin, and are to be told */
     _Atomic uint64_t to_read, been_read;
     struct journal_counts counts;
 };

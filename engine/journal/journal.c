@@ -2,6 +2,7 @@
 
 #include "engine/journal/internal.h"
 
+#include "engine/journal/fetch.h"
 #include "engine/log.h"
 
 #include <assert.h>
@@ -85,6 +86,8 @@ journal_close(struct journal **journal)
     if (j == NULL) {
         return;
     }
+    fetch_end_all(j);
+    free(j->placed.items);
     segments_close(&j->segments);
     waiting_fini(&j->waiting);
     budget_refund(j->options.account, RECORD_BLOCK_BYTES + j->batch_max);
@@ -96,13 +99,28 @@ journal_close(struct journal **journal)
 
 /* -------------------------------------------------------------------------------------------------------------- waiting */
 
+static struct waiting_record *
+append(struct journal *j, uint8_t type, uint32_t size)
+{
+    assert(j->read && type > 0 && type <= JOURNAL_TYPE_MAX);
+    j->counts.records++;
+    j->counts.record_bytes += size;
+    return waiting_append(&j->waiting, type, size);
+}
+
 uint64_t
 journal_append(struct journal *j, uint8_t type, uint32_t size, uint8_t **content)
 {
-    assert(j->read && type > 0 && type <= JOURNAL_TYPE_MAX);
-    struct waiting_record *record = waiting_append(&j->waiting, type, size);
-    j->counts.records++;
-    j->counts.record_bytes += size;
+    struct waiting_record *record = append(j, type, size);
+    *content = record->content;
+    return record->position;
+}
+
+uint64_t
+journal_append_placed(struct journal *j, uint8_t type, uint32_t size, uint8_t **content)
+{
+    struct waiting_record *record = append(j, type, size);
+    record->placed = true;
     *content = record->content;
     return record->position;
 }
@@ -184,6 +202,48 @@ position_now(const struct journal *j)
     return j->waiting.first + (j->cut_progress > 0 ? RECORD_HEAD_BYTES + j->cut_progress : 0);
 }
 
+/* Its first piece, or all of it, goes to this place in the batch. */
+static void
+note_placed(struct journal *j, const struct waiting_record *record, uint32_t offset)
+{
+    struct placed_queue *q = &j->placed;
+    if (q->count == q->room) {
+        uint32_t room = q->room > 0 ? q->room * 2 : 16;
+        q->items = realloc(q->items, room * sizeof *q->items);
+        if (q->items == NULL) {
+            fprintf(stderr, "tidewire: out of memory for what the journal is to tell\n");
+            abort();
+        }
+        q->room = room;
+    }
+    q->items[q->count++] =
+        (struct placed){.position = record->position, .end = record->position + waiting_footprint(record->size), .place = {.offset = offset}};
+}
+
+/* A batch was written, beginning at `start` of the active segment. */
+static void
+tell_placed(struct journal *j, uint32_t start)
+{
+    struct placed_queue *q = &j->placed;
+    if (q->count == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < q->count; i++) {
+        struct placed *p = &q->items[i];
+        if (!p->written) {
+            p->written = true;
+            p->place.segment = segments_active(&j->segments)->number;
+            p->place.offset += start;
+        }
+    }
+    uint32_t told = 0;
+    for (; told < q->count && q->items[told].end <= j->committed; told++) {
+        j->options.placed(j->options.owner, q->items[told].position, &q->items[told].place);
+    }
+    q->count -= told;
+    memmove(q->items, q->items + told, q->count * sizeof *q->items);
+}
+
 /* Puts the record, or as much of it as there is room for, into the batch. False: it waits for the next one. */
 static bool
 assemble_one(struct journal *j, struct record_writer *w, struct waiting_record *record)
@@ -195,6 +255,9 @@ assemble_one(struct journal *j, struct record_writer *w, struct waiting_record *
         return false;
     }
     uint8_t type = record->type | (j->cut_progress > 0 ? RECORD_CONTINUES : 0) | (share < left ? RECORD_MORE : 0);
+    if (record->placed && j->cut_progress == 0) {
+        note_placed(j, record, w->used);
+    }
     record_add(w, type, record->content + j->cut_progress, share);
     if (share < left) {
         j->cut_progress += share;
@@ -349,12 +412,11 @@ written(struct journal *j, int result)
     if (j->options.mode == JOURNAL_ALWAYS) {
         j->durable = j->committed;
         j->durable_sequence = commit->end_sequence;
-        return;
+    } else {
+        segments_active(&j->segments)->dirty = true;
+        j->flush.due_ms = j->flush.due_ms == UINT64_MAX ? j->now_ms + j->options.interval_ms : j->flush.due_ms;
     }
-    segments_active(&j->segments)->dirty = true;
-    if (j->flush.due_ms == UINT64_MAX) {
-        j->flush.due_ms = j->now_ms + j->options.interval_ms;
-    }
+    tell_placed(j, j->offset - commit->bytes);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- flushing */
@@ -364,10 +426,7 @@ static void
 close_clean(struct journal *j)
 {
     for (uint32_t i = 0; i < j->segments.full; i++) {
-        struct segment *segment = &j->segments.items[i];
-        if (!segment->dirty && !segment->flushing) {
-            io_file_close(&segment->file);
-        }
+        segments_release(&j->segments.items[i]);
     }
 }
 
@@ -475,6 +534,7 @@ journal_submit(struct journal *j, uint64_t now_ms)
         begin_flush(j);
     }
     cut_if_due(j);
+    fetch_tell_failed(j);
     segments_upkeep(&j->segments, now_ms);
 }
 
@@ -488,7 +548,7 @@ journal_event(struct journal *j, const struct io_event *event)
     } else if (event->type == IO_WORKED && event->token == (uint64_t)(uintptr_t)&j->segments.work) {
         segments_worked(&j->segments);
     } else {
-        return false;
+        return event->type == IO_FILE_DONE && fetch_event(j, event);
     }
     return true;
 }
@@ -502,7 +562,7 @@ earlier(uint64_t a, uint64_t b)
 uint64_t
 journal_next_ms(const struct journal *j)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = j->fetches_failed > 0 ? 0 : UINT64_MAX;
     if (j->segments.retry_ms > 0 && !j->segments.work.under_way) {
         next = j->segments.retry_ms;
     }

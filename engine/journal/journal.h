@@ -47,6 +47,12 @@ enum journal_room {
     JOURNAL_STUCK, /* not even what makes state smaller finds room: read nothing from clients until it heals */
 };
 
+/* Where a record begins in the files. */
+struct journal_place {
+    uint64_t segment;
+    uint32_t offset;
+};
+
 struct journal_options {
     struct io_set *ios;
     struct io *io;             /* the shard's */
@@ -57,18 +63,16 @@ struct journal_options {
     uint32_t segment_bytes;    /* a multiple of IO_FILE_ALIGN */
     uint64_t bytes_max;        /* of all segments; 0: what the disk has */
     unsigned shard;            /* for the log lines */
+    /* For records that are read back: see journal_append_placed() and journal_fetch(). Called out of journal_event(); they may append, void and fetch. */
+    void *owner;
+    void (*placed)(void *owner, uint64_t position, const struct journal_place *place);
+    void (*fetched)(void *owner, uint64_t token, struct bytes content, int error);
 };
 
 /* Looks at what is there; reads no records yet. NULL and a line in `error` on failure. */
 struct journal *journal_open(const struct journal_options *options, char *error, size_t error_size);
 /* Everything that was appended is lost if it is not committed: see journal_is_idle(). */
 void journal_close(struct journal **journal);
-
-/* Where a record begins in the files. */
-struct journal_place {
-    uint64_t segment;
-    uint32_t offset;
-};
 
 /* One record of the past. Its content is borrowed until the next one. */
 struct journal_record {
@@ -100,6 +104,13 @@ uint64_t journal_bytes_read(const struct journal *journal);
  * ends (what state says must not depend on it); who can be refused looks at journal_room() before.
  */
 uint64_t journal_append(struct journal *journal, uint8_t type, uint32_t size, uint8_t **content);
+
+/* As journal_append(). Once it is committed `placed` is told where it lies. */
+uint64_t journal_append_placed(struct journal *journal, uint8_t type, uint32_t size, uint8_t **content);
+/* Reads a record back that is committed and not cut off: `fetched` gets its content, borrowed for the call, or -errno: -EBADMSG if it is damaged. */
+void journal_fetch(struct journal *journal, const struct journal_place *place, uint32_t size, uint64_t token);
+/* The same at once; blocks. The content is the caller's then, to be freed. 0 or -errno. */
+int journal_fetch_now(struct journal *journal, const struct journal_place *place, uint32_t size, uint8_t **content);
 
 /* The content of a record that is not on its way yet, to be changed in place; NULL if it is too late. `*size` is its size. */
 uint8_t *journal_waiting(struct journal *journal, uint64_t position, uint32_t *size);

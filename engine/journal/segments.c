@@ -445,6 +445,36 @@ segments_worked(struct segments *s)
     heal(s);
 }
 
+void
+segments_release(struct segment *segment)
+{
+    if (!segment->dirty && !segment->flushing && segment->reads == 0) {
+        io_file_close(&segment->file);
+    }
+}
+
+int
+segments_begin_read(struct segments *s, struct segment *segment)
+{
+    char path[SEGMENTS_PATH_BYTES];
+    int result = 0;
+    if (segment->file == NULL) {
+        segments_path(s->options->directory, segment->number, path);
+        result = io_file_open(s->options->ios, path, file_flags(s), &segment->file);
+    }
+    segment->reads += result == 0;
+    return result;
+}
+
+void
+segments_end_read(struct segments *s, struct segment *segment)
+{
+    segment->reads--;
+    if (segment < s->items + s->full) {
+        segments_release(segment);
+    }
+}
+
 bool
 segments_rotate(struct segments *s, uint64_t position)
 {
@@ -452,10 +482,7 @@ segments_rotate(struct segments *s, uint64_t position)
         return false;
     }
     if (s->has_active) {
-        struct segment *old = &s->items[s->full++];
-        if (!old->dirty && !old->flushing) {
-            io_file_close(&old->file);
-        }
+        segments_release(&s->items[s->full++]);
     }
     s->has_active = true;
     s->items[s->full].first_position = position;

@@ -38,7 +38,8 @@ struct segment {
     uint8_t head;            /* enum segment_head */
     bool dirty;              /* written to since the last flush began */
     bool flushing;
-    struct io_file *file;    /* open while it is active, in reserve, or dirty */
+    uint32_t reads;          /* under way */
+    struct io_file *file;    /* open while it is active, in reserve, dirty, or read */
 };
 
 enum segments_task { SEGMENTS_MAKE, SEGMENTS_REUSE, SEGMENTS_REMOVE };
@@ -91,6 +92,11 @@ segments_active(struct segments *s)
 bool segments_rotate(struct segments *s, uint64_t position);
 /* Whole segments before the position are dead. */
 void segments_cut(struct segments *s, uint64_t position);
+/* The file of a segment is open from the first read on to the end of the last one. 0 or -errno. */
+int segments_begin_read(struct segments *s, struct segment *segment);
+void segments_end_read(struct segments *s, struct segment *segment);
+/* Closes the file of a full one that nobody needs open any more. */
+void segments_release(struct segment *segment);
 /* Starts work if there is some to do and none is under way. */
 void segments_upkeep(struct segments *s, uint64_t now_ms);
 /* The worker's end, once. */

@@ -35,6 +35,7 @@ struct waiting_record {
     uint32_t size;
     uint8_t type;
     bool voided;
+    bool placed;         /* journal_append_placed() */
     _Alignas(8) uint64_t position;
     uint8_t content[];
 };
