@@ -49,6 +49,7 @@ message_borrow(struct budget_account *account, const struct message *lender_imag
     }
     *message = *lender_image;
     message->refs = 1;
+    message->queued = 0;
     message->lender = lender;
     message->lender_shard = lender_shard;
     budget_charge(account, sizeof *message);

@@ -33,6 +33,7 @@ struct message {
     const uint8_t *bytes; /* topic, properties, payload */
     struct message *lender; /* NULL: bytes are our own */
     uint16_t lender_shard;
+    uint32_t queued;        /* deliveries of it that wait in queues (engine/session/queue.h) */
 };
 
 /* One message with room for the three parts, refs 1. NULL when out of memory. Charged to the account. */

@@ -16,7 +16,7 @@
 #include "engine/route/replay.h"
 #include "engine/route/share.h"
 #include "engine/security/security.h"
-#include "engine/session/session.h"
+#include "engine/session/page.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -43,6 +43,14 @@
 /* A shard that holds publishers looks this often whether memory has been freed elsewhere: nobody wakes it for that. */
 #define HELD_WAIT_MS 5u
 
+/* Its part of queue_memory_limit. */
+static uint64_t
+queue_share(const struct shard *shard)
+{
+    uint64_t limit = shard->config->queue_memory_limit;
+    return limit == 0 ? UINT64_MAX : limit / shard->broker->shard_count;
+}
+
 struct shard *
 shard_open(struct broker *broker, unsigned number, char *error, size_t error_size)
 {
@@ -59,6 +67,7 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
     shard->broker = broker;
     shard->io = io_of_shard(broker->ios, number);
     shard->config = config;
+    shard->queue_share = queue_share(shard);
     shard->security = atomic_load(&broker->security);
     shard->access_limited = shard->security->has_acl;
     atomic_store(&shard->security_seen, shard->security->generation);
@@ -241,6 +250,7 @@ take_limits(struct shard *shard, const struct config *config)
         .bytes_max = (config->max_retained_bytes + shard->broker->shard_count - 1) / shard->broker->shard_count,
     };
     retained_set_limits(shard->retained, &limits);
+    shard->queue_share = queue_share(shard);
 }
 
 static void
@@ -371,6 +381,7 @@ serve_journal(struct shard *shard)
         return;
     }
     promise_keep(shard);
+    page_turn(shard);
     journal_submit(shard->journal, shard->now_ms);
     bool full = journal_room(shard->journal) != JOURNAL_FREE;
     if (full != shard->disk_full) {

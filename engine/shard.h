@@ -41,6 +41,7 @@ enum timer_kind {
 struct connection;
 struct journal;
 struct keeper;
+struct pages;
 struct promises;
 struct session;
 struct verified;
@@ -84,6 +85,9 @@ struct shard {
     struct keeper *keeper;       /* engine/durable/keep.h; with the journal */
     struct promises *promises;   /* engine/durable/promise.h; with the journal */
     struct tokens *tokens;       /* engine/durable/token.h; NULL: none */
+    struct pages *pages;         /* engine/session/page.h; with the journal */
+    uint64_t queue_memory;       /* what its sessions' queues hold in memory: engine/session/queue.h Q2 */
+    uint64_t queue_share;        /* of option queue_memory_limit */
     bool disk_full;              /* as of this turn */
     struct broker *broker;
     struct io *io;

@@ -14,6 +14,7 @@ stats_drop_name(enum drop_reason reason)
         [DROP_SESSION_ENDED] = "session ended",
         [DROP_OFFLINE_QOS0] = "offline qos0",
         [DROP_SHARE_EMPTY] = "share empty",
+        [DROP_PAGE_LOST] = "page lost",
         [DROP_RETAINED_LIMIT] = "retained limit",
         [DROP_CONNECTION_LIMIT] = "connection limit",
         [DROP_CONNECT_TIMEOUT] = "connect timeout",

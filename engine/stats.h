@@ -19,6 +19,7 @@ enum drop_reason {
     DROP_SESSION_ENDED,      /* still owed when the session ended */
     DROP_OFFLINE_QOS0,       /* QoS 0 to a session that is not connected */
     DROP_SHARE_EMPTY,        /* a shared subscription without a member that can take it */
+    DROP_PAGE_LOST,          /* on disk, and cannot be read: engine/session/page.h */
     DROP_RETAINED_LIMIT,     /* retained messages at their limit */
     DROP_CONNECTION_LIMIT,   /* connections refused at a limit */
     DROP_CONNECT_TIMEOUT,    /* CONNECT not complete in time */
@@ -57,11 +58,13 @@ struct stats {
     _Atomic uint64_t publish_received, publish_sent;
     _Atomic uint64_t publish_bytes_received, publish_bytes_sent;
     _Atomic uint64_t connects, disconnects, expired_sessions, takeovers;
+    _Atomic uint64_t pages_written, pages_read;
     _Atomic uint64_t flapping_bans, untracked_connects; /* engine/limits/limits.h; the second: uncounted, because the table of addresses is full */
     _Atomic uint64_t sockets;      /* gauges from here */
     _Atomic uint64_t connected, sessions, subscriptions, shared_subscriptions;
     _Atomic uint64_t connected_maximum;
     _Atomic uint64_t queued_messages, queued_bytes, inflight_messages;
+    _Atomic uint64_t paged_messages, paged_bytes; /* of the queued ones: on disk only */
     _Atomic uint64_t retained_messages, retained_bytes;
     _Atomic uint64_t match_memo, match_cached, match_computed;
     _Atomic uint64_t memory_bytes;

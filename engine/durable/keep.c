@@ -5,6 +5,7 @@
 #include "engine/durable/promise.h"
 #include "engine/journal/journal.h"
 #include "engine/route/publication.h"
+#include "engine/session/page.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -236,8 +237,8 @@ keep_unsubscribed(struct shard *shard, const struct session *session, struct byt
     written(&w);
 }
 
-static struct entry_body
-body_of(const struct shard *shard, const struct message *m, uint64_t number)
+struct entry_body
+keep_body_of(const struct shard *shard, const struct message *m, uint64_t number)
 {
     return (struct entry_body){
         .number = number,
@@ -264,7 +265,7 @@ keep_will(struct shard *shard, struct session *s)
         .delay_s = will->delay_s,
         .expiry_s = will->expiry_s,
         .has_expiry = will->has_expiry,
-        .body = body_of(shard, will->message, 0),
+        .body = keep_body_of(shard, will->message, 0),
     };
     uint64_t position;
     struct writer w = append(shard, ENTRY_WILL, entry_will_size(&e), &position);
@@ -327,8 +328,8 @@ identifiers_of(struct shard *shard, const struct delivery *d)
     return bytes_of(shard->keeper->identifiers, d->identifier_count * 4u);
 }
 
-static struct entry_delivery
-entry_of(struct shard *shard, const struct session *s, const struct delivery *d, uint64_t body)
+struct entry_delivery
+keep_entry_of(struct shard *shard, const struct session *s, const struct delivery *d, uint64_t body)
 {
     return (struct entry_delivery){
         .identity = s->identity,
@@ -344,12 +345,82 @@ entry_of(struct shard *shard, const struct session *s, const struct delivery *d,
     };
 }
 
+/* As the shard's clock counts; what is over already is the least that is a time. */
+static uint64_t
+own_of(const struct shard *shard, uint64_t wall_ms)
+{
+    uint64_t wall_now_ms = io_wall_ms(shard->io);
+    if (wall_ms == 0) {
+        return 0;
+    }
+    if (wall_ms >= wall_now_ms) {
+        return shard->now_ms + (wall_ms - wall_now_ms);
+    }
+    uint64_t ago_ms = wall_now_ms - wall_ms;
+    return ago_ms < shard->now_ms ? shard->now_ms - ago_ms : 1;
+}
+
+struct message *
+keep_make_message(struct shard *shard, const struct entry_body *body)
+{
+    struct message *m = message_make(shard->account, body->topic, body->properties, body->payload);
+    if (m != NULL) {
+        m->publisher = body->publisher;
+        m->stamp = body->stamp;
+        m->expiry_ms = own_of(shard, body->expiry_ms);
+        m->qos = body->qos;
+        m->retain = body->retain;
+    }
+    return m;
+}
+
+static bool
+take_identifiers(struct shard *shard, struct delivery *d, const struct entry_delivery *e)
+{
+    struct reader in = reader_of(e->identifiers);
+    uint32_t *to = &d->identifiers.one;
+    if (e->identifier_count > 1) {
+        to = d->identifiers.many = malloc(e->identifier_count * sizeof *to);
+        if (to == NULL) {
+            return false;
+        }
+        budget_charge(shard->account, e->identifier_count * sizeof *to);
+    }
+    for (uint32_t i = 0; i < e->identifier_count; i++) {
+        to[i] = reader_u32(&in);
+    }
+    d->identifier_count = (uint16_t)e->identifier_count;
+    return true;
+}
+
+struct delivery *
+keep_make_delivery(struct shard *shard, const struct entry_delivery *e, struct message **message)
+{
+    struct delivery *d = e->identifier_count <= UINT16_MAX ? slab_take(&shard->deliveries) : NULL;
+    if (d == NULL) {
+        return NULL;
+    }
+    if (!take_identifiers(shard, d, e)) {
+        slab_give(&shard->deliveries, d);
+        return NULL;
+    }
+    d->message = *message;
+    *message = NULL;
+    d->number = e->number;
+    d->share_hash = e->share_hash;
+    d->packet_id = e->packet_id;
+    d->qos = e->qos & 3;
+    d->state = e->state & 3;
+    d->retain = e->retain;
+    return d;
+}
+
 static uint32_t
 deliveries_size(struct shard *shard, const struct kept *kept, uint32_t count, uint64_t body)
 {
     uint32_t size = 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct entry_delivery e = entry_of(shard, kept[i].session, kept[i].delivery, body);
+        struct entry_delivery e = keep_entry_of(shard, kept[i].session, kept[i].delivery, body);
         size += entry_delivery_size(&e);
     }
     return size;
@@ -359,7 +430,7 @@ static void
 put_deliveries(struct shard *shard, struct writer *w, const struct kept *kept, uint32_t count, uint64_t body, uint64_t position)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct entry_delivery e = entry_of(shard, kept[i].session, kept[i].delivery, body);
+        struct entry_delivery e = keep_entry_of(shard, kept[i].session, kept[i].delivery, body);
         entry_put_delivery(w, &e);
         kept[i].delivery->kept_at = position;
     }
@@ -372,7 +443,7 @@ put_message(struct shard *shard, struct message *m, const struct entry_token *to
 {
     m->body = ++shard->keeper->body_number;
     struct entry_message e = {
-        .body = body_of(shard, m, m->body),
+        .body = keep_body_of(shard, m, m->body),
         .token = *token,
         .keep_retained = retained,
         .received = received,
@@ -601,6 +672,10 @@ keep_copy_delivery(struct shard *shard, const struct session *s, struct delivery
 {
     static const struct message no_message;
     struct message *m = d->message;
+    if (d->paged) {
+        page_copy(shard, d, before);
+        return;
+    }
     if (d->number == 0 || d->kept_at >= before || !records_of(shard, s)) {
         return;
     }

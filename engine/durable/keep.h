@@ -6,7 +6,7 @@
  *
  * Invariants
  *   K1  a session is kept exactly while SESSION_KEPT is set; then its journal has a SESSION record.
- *   K2  a delivery of a kept session with QoS > 0 has a number, larger than those before it in its queue; its message has a body number unless it was released.
+ *   K2  a delivery of a kept session with QoS > 0 has a number, larger than those before it in its queue; its message, unless it was released, has a body number, or is recorded with it in a PAGE.
  *   K3  `kept_at` of a message is the position of the record with its body; of a delivery, that of the oldest record that it needs.
  *   K4  what a record says is the state at its place in the journal; so copies made later (engine/durable/compact.h) may stand in for all that came before.
  */
@@ -67,6 +67,13 @@ void keep_close(struct shard *shard);
 void keep_be_silent(struct shard *shard, bool silent);
 /* After that: numbers of bodies go on behind this one. */
 void keep_bodies_from(struct shard *shard, uint64_t number);
+
+/* What records say of a message and of a delivery; the second borrowed until the next call. `body`: its number, or 0. */
+struct entry_body keep_body_of(const struct shard *shard, const struct message *message, uint64_t number);
+struct entry_delivery keep_entry_of(struct shard *shard, const struct session *session, const struct delivery *delivery, uint64_t body);
+/* And back: a message of what a record says, and a delivery that takes it over, and nulls it. NULL when out of memory. */
+struct message *keep_make_message(struct shard *shard, const struct entry_body *body);
+struct delivery *keep_make_delivery(struct shard *shard, const struct entry_delivery *entry, struct message **message);
 
 /*
  * For copies (engine/durable/compact.h): the whole state of one thing as of now; of messages only where something that it needs is recorded before the position `before`.

@@ -49,7 +49,7 @@ struct sys {
 struct totals {
     uint64_t bytes_received, bytes_sent, packets_received, packets_sent, publish_received, publish_sent, publish_bytes_received,
         publish_bytes_sent, connects, expired_sessions, connected, connected_maximum, sessions, subscriptions, shared_subscriptions,
-        queued_messages, queued_bytes, inflight_messages, retained_messages, retained_bytes, memory_bytes, sockets, takeovers, held, paced, flapping_bans, untracked_connects;
+        queued_messages, queued_bytes, paged_messages, paged_bytes, pages_written, pages_read, inflight_messages, retained_messages, retained_bytes, memory_bytes, sockets, takeovers, held, paced, flapping_bans, untracked_connects;
     uint64_t drops[DROP_REASONS];
     uint64_t messages_dropped;
 };
@@ -92,6 +92,10 @@ add_shard(struct totals *t, const struct stats *s)
     t->shared_subscriptions += stats_get(&s->shared_subscriptions);
     t->queued_messages += stats_get(&s->queued_messages);
     t->queued_bytes += stats_get(&s->queued_bytes);
+    t->paged_messages += stats_get(&s->paged_messages);
+    t->paged_bytes += stats_get(&s->paged_bytes);
+    t->pages_written += stats_get(&s->pages_written);
+    t->pages_read += stats_get(&s->pages_read);
     t->inflight_messages += stats_get(&s->inflight_messages);
     t->retained_messages += stats_get(&s->retained_messages);
     t->retained_bytes += stats_get(&s->retained_bytes);
@@ -113,7 +117,7 @@ sum_up(const struct broker *broker, struct totals *t)
     for (unsigned i = 0; i < broker->shard_count; i++) {
         add_shard(t, &broker->shards[i]->stats);
     }
-    for (unsigned i = DROP_OUTPUT_FULL; i <= DROP_SHARE_EMPTY; i++) {
+    for (unsigned i = DROP_OUTPUT_FULL; i <= DROP_PAGE_LOST; i++) {
         t->messages_dropped += i == DROP_OFFLINE_QOS0 ? 0 : t->drops[i];
     }
 }
@@ -191,8 +195,12 @@ say_messages(struct shard *shard, const struct totals *t)
     say_number(shard, "messages/stored", t->queued_messages + t->inflight_messages + t->retained_messages);
     say_number(shard, "messages/inflight", t->inflight_messages);
     say_number(shard, "messages/queued", t->queued_messages);
+    say_number(shard, "messages/queued on disk", t->paged_messages);
     say_number(shard, "store/messages/count", t->queued_messages + t->inflight_messages + t->retained_messages);
     say_number(shard, "store/messages/bytes", t->queued_bytes + t->retained_bytes);
+    say_number(shard, "store/messages/bytes on disk", t->paged_bytes);
+    say_number(shard, "store/pages/written", t->pages_written);
+    say_number(shard, "store/pages/read", t->pages_read);
     say_number(shard, "retained messages/count", t->retained_messages);
     say_number(shard, "publish/messages/received", t->publish_received);
     say_number(shard, "publish/messages/sent", t->publish_sent);

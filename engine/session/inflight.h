@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct message;
+struct page;
 
 enum delivery_state {
     DELIVERY_QUEUED,
@@ -28,7 +29,10 @@ enum delivery_state {
 /* One message owed to one session. */
 struct delivery {
     struct delivery *next, *previous;
-    struct message *message;
+    union {
+        struct message *message;
+        struct page *page;      /* `paged`: no delivery at all, but what stands for some that are on disk (engine/session/page.h) */
+    };
     union {
         uint32_t one;           /* if identifier_count == 1 */
         uint32_t *many;         /* heap */
@@ -48,6 +52,7 @@ struct delivery {
     uint8_t replayed : 1;       /* a retained message for a new subscription: room was made for it (engine/route/replay.h) */
     uint8_t state : 2;          /* enum delivery_state */
     uint8_t promised : 1;       /* in flight, and to be sent once it is durable */
+    uint8_t paged : 1;          /* only in queues */
 };
 
 struct inflight {

@@ -12,6 +12,7 @@
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
+#include "engine/session/page.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -153,9 +154,14 @@ give_up_owed(struct shard *shard, struct session *s)
         lost += d->state == DELIVERY_PUBLISHED;
         session_free_delivery(shard, &d);
     }
-    for (struct delivery *d; (d = queue_pop(shard, &owed->queue)) != NULL;) {
-        lost++;
-        session_free_delivery(shard, &d);
+    lost += owed->queue.count;
+    for (struct delivery *d; (d = owed->queue.first) != NULL;) {
+        queue_take(shard, &owed->queue, d);
+        if (d->paged) {
+            page_free(shard, &d);
+        } else {
+            session_free_delivery(shard, &d);
+        }
     }
     inflight_fini(shard->account, &owed->inflight);
     free(owed);
@@ -390,6 +396,7 @@ session_queue(struct shard *shard, struct session *s, struct delivery **dp)
     }
     *dp = NULL;
     queue_append(shard, &owed->queue, d);
+    page_note(shard, s);
     return true;
 }
 
@@ -534,9 +541,10 @@ session_pump(struct shard *shard, struct session *s)
             return;
         }
     }
-    while (!queue_is_empty(&session_get_owed(s)->queue) && deliver_may_send(shard, s)) {
+    while (queue_is_ready(&session_get_owed(s)->queue) && deliver_may_send(shard, s)) {
         send_queued(shard, s);
     }
+    page_wish(shard, s);
     if (session_get_extra(s)->replays != NULL) {
         replay_continue(shard, s);
     }
@@ -639,16 +647,14 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
             drop_in_flight(shard, s, d);
         }
     }
-    struct queue kept = {0};
-    for (struct delivery *d; (d = queue_pop(shard, &owed->queue)) != NULL;) {
-        if (!returnable(d, home, serial)) {
-            queue_append(shard, &kept, d);
-            continue;
+    for (struct delivery *d = owed->queue.first; d != NULL; d = next) {
+        next = d->next;
+        if (!d->paged && returnable(d, home, serial)) {
+            queue_take(shard, &owed->queue, d);
+            share_bounce(shard, s, d);
+            session_free_delivery(shard, &d);
         }
-        share_bounce(shard, s, d);
-        session_free_delivery(shard, &d);
     }
-    owed->queue = kept;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- subscriptions */
