@@ -47,6 +47,11 @@ struct flush {
     uint64_t doubtful;     /* a flush failed: what lies before may not be on the disk, and is not counted on */
 };
 
+/* What is wanted: everything before `position` is cut off once `after` is on the disk. after 0: nothing. */
+struct cut {
+    uint64_t position, after;
+};
+
 struct journal {
     struct journal_options options;
     char *directory;
@@ -60,7 +65,7 @@ struct journal {
     uint32_t cut_progress; /* bytes of the first waiting record that are on their way */
     uint64_t next_sequence, durable_sequence;
     uint64_t assembled, committed, durable; /* positions */
-    uint64_t cut, cut_after; /* wanted: cut there once `durable` has reached the other; cut_after UINT64_MAX: nothing */
+    struct cut cut, next_cut; /* the next one comes when the first has been done: it may have to wait for more */
     uint64_t now_ms;
     bool read;             /* journal_read() was called */
     bool finishing;

@@ -64,7 +64,6 @@ journal_open(const struct journal_options *options, char *error, size_t error_si
         .flush = {.due_ms = UINT64_MAX},
         .batch_max = batch_max,
         .cut_size = batch_max / 4 < CUT_SIZE_MAX ? batch_max / 4 : CUT_SIZE_MAX,
-        .cut_after = UINT64_MAX,
     };
     j->options.directory = directory;
     waiting_init(&j->waiting, options->account);
@@ -445,7 +444,7 @@ flush_is_due(const struct journal *j)
     if (j->now_ms < j->flush.retry_ms) {
         return false;
     }
-    bool cut_waits = j->cut_after <= j->committed;
+    bool cut_waits = j->cut.after > 0 && j->cut.after <= j->committed;
     bool timed = j->options.mode == JOURNAL_INTERVAL && j->now_ms >= j->flush.due_ms;
     /* Without an interval: each segment when it is full, so that it can be closed. */
     return timed || cut_waits || j->finishing || full_one_is_dirty(j);
@@ -515,9 +514,10 @@ flushed(struct journal *j, int result)
 static void
 cut_if_due(struct journal *j)
 {
-    if (j->cut_after <= j->durable) {
-        segments_cut(&j->segments, j->cut);
-        j->cut_after = UINT64_MAX;
+    if (j->cut.after > 0 && j->cut.after <= j->durable) {
+        segments_cut(&j->segments, j->cut.position);
+        j->cut = j->next_cut;
+        j->next_cut = (struct cut){0};
     }
 }
 
@@ -586,7 +586,7 @@ bool
 journal_is_idle(const struct journal *j)
 {
     bool flushed_all = j->flush.under_way == 0 && (!j->finishing || j->flush.due_ms == UINT64_MAX);
-    return j->committed == j->waiting.end && flushed_all && !j->segments.work.under_way;
+    return journal_committed(j) == j->waiting.end && flushed_all && !j->segments.work.under_way;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- questions */
@@ -600,7 +600,9 @@ journal_end(const struct journal *j)
 uint64_t
 journal_committed(const struct journal *j)
 {
-    return j->committed;
+    /* Who waits for what was voided waits for nothing, if there is nothing else. */
+    bool only_voided = j->commit.state == COMMIT_NONE && j->waiting.end - j->waiting.first == j->waiting.voided_bytes;
+    return only_voided ? j->waiting.end : j->committed;
 }
 
 uint64_t
@@ -641,8 +643,8 @@ journal_cut(struct journal *j, uint64_t position)
     if (position < j->flush.doubtful) {
         return; /* what was to stand in for what lies before may be lost itself */
     }
-    j->cut = position > j->cut ? position : j->cut;
-    j->cut_after = j->waiting.end;
+    struct cut *cut = j->cut.after == 0 ? &j->cut : &j->next_cut;
+    *cut = (struct cut){.position = position, .after = j->waiting.end};
 }
 
 uint64_t

@@ -128,7 +128,7 @@ uint64_t journal_room_left(const struct journal *journal);
 /* Of all segments that hold something, and of those in reserve. */
 uint64_t journal_bytes_used(const struct journal *journal);
 
-/* Once per turn, at its end: begins a write if something waits and none is under way. What was voided before its turn may be committed by this: look at journal_committed(). */
+/* Once per turn, at its end: begins a write if something waits and none is under way. */
 void journal_submit(struct journal *journal, uint64_t now_ms);
 /* When journal_submit() wants to be called again though nothing happens (an interval's flush, a disk that was full); UINT64_MAX: not. */
 uint64_t journal_next_ms(const struct journal *journal);

@@ -264,6 +264,12 @@ enter_batch(struct past_reader *r, struct spot at, const struct record_batch *ba
     }
 }
 
+static bool
+is_clear(const uint8_t *bytes, uint32_t size)
+{
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
 /* Shows what is new in it. `*at` is where to look for the next one then. */
 static void
 read_batch(struct past_reader *r, struct spot *at, const struct record_batch *batch)
@@ -278,7 +284,7 @@ read_batch(struct past_reader *r, struct spot *at, const struct record_batch *ba
         if (!record_read(data + offset, batch->bytes - offset, seed, &record) || record.sequence != sequence) {
             if (sequence <= r->expected) {
                 r->good = here;
-                r->torn_bytes = batch->bytes - offset;
+                r->torn_bytes = is_clear(data + offset, batch->bytes - offset) ? 0 : batch->bytes - offset; /* cleared: by an earlier start */
             }
             at->offset += RECORD_BLOCK_BYTES;
             return;
@@ -314,12 +320,6 @@ is_damage(struct past_reader *r, struct spot at, struct record_batch batch)
     } while (next_batch(r, &at, &batch));
     r->torn_bytes += cut_bytes;
     return false;
-}
-
-static bool
-is_clear(const uint8_t *bytes, uint32_t size)
-{
-    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
 /* What cannot be read is there for somebody to look at. That it cannot be written either is not what stops a broker. */
