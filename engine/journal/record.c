@@ -47,11 +47,17 @@ get_u64(const uint8_t *at)
 void
 record_put_segment(uint8_t *block, const struct record_segment *segment)
 {
+    record_put_segment_of_format(block, segment, RECORD_FORMAT);
+}
+
+void
+record_put_segment_of_format(uint8_t *block, const struct record_segment *segment, uint32_t format)
+{
     memset(block, 0, RECORD_BLOCK_BYTES);
     for (uint32_t i = 0; i < SEGMENT_COPIES; i++) {
         uint8_t *copy = block + i * SECTOR_BYTES;
         memcpy(copy, MAGIC, sizeof MAGIC);
-        put_u32(copy + 8, RECORD_FORMAT);
+        put_u32(copy + 8, format);
         put_u32(copy + 12, segment->shard);
         put_u64(copy + 16, segment->key);
         put_u64(copy + 24, segment->number);

@@ -54,6 +54,8 @@ struct record_segment {
 
 /* Fills the head's block. */
 void record_put_segment(uint8_t *block, const struct record_segment *segment);
+/* For tests: as another version would. */
+void record_put_segment_of_format(uint8_t *block, const struct record_segment *segment, uint32_t format);
 /* False if none of the head's copies is good. Of several that are, one that has the number `number` is taken, if there is one. `*format` is that of a later version if it is one. */
 bool record_read_segment(const uint8_t *block, uint64_t number, struct record_segment *out, uint32_t *format);
 

@@ -18,7 +18,7 @@
 #define SEGMENT_BYTES (128u << 10)
 
 static struct stage stage;
-static uint64_t seed_first = 1, seed_count = 60;
+static uint64_t seed_first = 1, seed_count = 30;
 
 static void
 begin_mode(uint64_t seed, enum journal_mode mode)
@@ -299,7 +299,7 @@ what_is_committed_survives_crashes_and_nothing_is_invented(void **state)
         }
         stage_end(&stage);
     }
-    assert_true(torn > 0 || seed_count < 60);
+    assert_true(torn > 0 || seed_count < 30);
 }
 
 static void
