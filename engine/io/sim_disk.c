@@ -17,6 +17,7 @@ struct sim_disk {
     struct tree tree;
     uint64_t space;
     uint32_t failures[SIM_DISK_OPERATIONS];
+    uint64_t calls_to_crash; /* the last of them is not made; 0: no crash is planned */
     uint64_t latency_min_ns, latency_max_ns;
     uint64_t incarnation; /* rises with each crash: who came before it is dead (D3) */
     uint64_t now_ns;
@@ -290,11 +291,22 @@ is_alive(const struct sim_disk_user *user)
 
 /* --------------------------------------------------------------------------------------------------------------- names */
 
+/* A blocking call begins. */
+static bool
+power_fails(struct sim_disk *disk)
+{
+    if (disk->calls_to_crash == 0 || --disk->calls_to_crash > 0) {
+        return false;
+    }
+    sim_disk_crash(disk);
+    return true;
+}
+
 /* -EIO if the user is dead, or such an operation is to fail. */
 static int
 check(struct sim_disk_user *user, enum sim_disk_operation operation)
 {
-    return !is_alive(user) || fails(user->disk, operation) ? -EIO : 0;
+    return !is_alive(user) || power_fails(user->disk) || fails(user->disk, operation) ? -EIO : 0;
 }
 
 int
@@ -485,7 +497,7 @@ io_file_write(struct io_file *file, uint64_t offset, const void *bytes, size_t s
 {
     assert_aligned(file, offset, bytes, size);
     uint64_t number;
-    return is_dead(file) ? -EIO : size == 0 ? 0 : write_to_cache(file, offset, bytes, size, &number);
+    return is_dead(file) || power_fails(file->disk) ? -EIO : size == 0 ? 0 : write_to_cache(file, offset, bytes, size, &number);
 }
 
 static int
@@ -499,7 +511,7 @@ sync_up_to(struct io_file *file, uint64_t number)
 int
 io_file_sync(struct io_file *file)
 {
-    return is_dead(file) ? -EIO : sync_up_to(file, file->node->blocks.last_write);
+    return is_dead(file) || power_fails(file->disk) ? -EIO : sync_up_to(file, file->node->blocks.last_write);
 }
 
 /* ------------------------------------------------------------------------------------------------ requests on the ring */
@@ -686,6 +698,7 @@ end_users(struct sim_disk *disk)
         user->count = 0;
     }
     memset(disk->failures, 0, sizeof disk->failures);
+    disk->calls_to_crash = 0;
 }
 
 void
@@ -693,6 +706,12 @@ sim_disk_crash(struct sim_disk *disk)
 {
     tree_crash(&disk->tree, &disk->rng);
     end_users(disk);
+}
+
+void
+sim_disk_crash_after(struct sim_disk *disk, uint32_t calls)
+{
+    disk->calls_to_crash = (uint64_t)calls + 1;
 }
 
 void

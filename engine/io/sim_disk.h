@@ -34,6 +34,8 @@ void sim_set_disk(struct sim_disk *disk);
 
 /* Power fails now. */
 void sim_disk_crash(struct sim_disk *disk);
+/* Power fails in front of the blocking call (of those that do not only read content) that comes after so many more; 0: the next one. Forgotten at any crash before. */
+void sim_disk_crash_after(struct sim_disk *disk, uint32_t calls);
 /* The process is killed now, and the system goes on: what was written is not lost, what is under way may have been written or not. D3 holds. */
 void sim_disk_kill(struct sim_disk *disk);
 
