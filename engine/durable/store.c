@@ -124,12 +124,31 @@ sync_directories(const struct store *store, const char *directory, unsigned coun
     return result != 0 ? result : io_directory_sync(store->ios, directory);
 }
 
-/* The next generation is made, filled and named by the manifest (O1). `fill` NULL: it is empty. */
+/* Gives the generation that the manifest names its name, if that is not done yet. 0 or -errno. */
+static int
+finish_generation(const struct store *store)
+{
+    char new[STORE_PATH_MAX], final[STORE_PATH_MAX];
+    struct store_names names;
+    store_files_join(final, "%s/%" PRIu64, store->directory, store->manifest.generation);
+    store_files_join(new, "%s/%" PRIu64 ".new", store->directory, store->manifest.generation);
+    int result = store_files_list(store->ios, final, &names);
+    store_names_free(&names);
+    if (result != -ENOENT) {
+        return result;
+    }
+    result = io_rename(store->ios, new, final);
+    return result != 0 ? result : io_directory_sync(store->ios, store->directory);
+}
+
+/*
+ * The next generation is made and filled, and named by the manifest: from then on it counts (O1). That it gets its name only then tells one that was counted once from one that never
+ * was, should the manifest get lost (O2). `fill` NULL: it is empty.
+ */
 static int
 begin_generation(struct store *store, const struct manifest *next, store_fill *fill, void *context, char *error, size_t error_size)
 {
-    char new[STORE_PATH_MAX], final[STORE_PATH_MAX];
-    store_files_join(final, "%s/%" PRIu64, store->directory, next->generation);
+    char new[STORE_PATH_MAX];
     store_files_join(new, "%s/%" PRIu64 ".new", store->directory, next->generation);
     int result = make_directories(store, new, next->shard_count);
     if (result != 0) {
@@ -139,16 +158,17 @@ begin_generation(struct store *store, const struct manifest *next, store_fill *f
         return result;
     }
     result = sync_directories(store, new, next->shard_count);
-    result = result != 0 ? result : io_rename(store->ios, new, final);
     result = result != 0 ? result : io_directory_sync(store->ios, store->directory);
     if (result != 0) {
-        return store_files_refuse(result, error, error_size, "%s cannot be made", final);
+        return store_files_refuse(result, error, error_size, "%s cannot be synced", new);
     }
     result = manifest_write(store->ios, store->directory, next, error, error_size);
-    if (result == 0) {
-        store->manifest = *next;
+    if (result != 0) {
+        return result;
     }
-    return result;
+    store->manifest = *next;
+    result = finish_generation(store);
+    return result == 0 ? 0 : store_files_refuse(result, error, error_size, "%s cannot be given its name", new);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ make */
@@ -305,21 +325,35 @@ begin_open(struct io_set *ios, const struct config *config, bool *has_manifest, 
     return store;
 }
 
-/* The store as it was left is looked at, and tidied. */
+/* All directories that the manifest speaks of are there. */
 static int
-take_store(struct store *store, const struct config *config, unsigned shard_count, char *error, size_t error_size)
+look_at_shards(const struct store *store, char *error, size_t error_size)
 {
     char shard[STORE_PATH_MAX];
     struct store_names names;
+    int result = finish_generation(store);
     for (unsigned i = 0; i < store->manifest.shard_count; i++) {
         store_shard_directory(store, i, shard);
-        int result = store_files_list(store->ios, shard, &names);
-        store_names_free(&names);
+        if (result == 0) {
+            result = store_files_list(store->ios, shard, &names);
+            store_names_free(&names);
+        }
         if (result != 0) {
             return store_files_refuse(result, error, error_size, "%s, which is a part of the journal, cannot be read", shard);
         }
     }
-    int result = remove_other_generations(store);
+    return 0;
+}
+
+/* The store as it was left is looked at, and tidied. */
+static int
+take_store(struct store *store, const struct config *config, unsigned shard_count, char *error, size_t error_size)
+{
+    int result = look_at_shards(store, error, error_size);
+    if (result != 0) {
+        return result;
+    }
+    result = remove_other_generations(store);
     if (result == 0 && store->manifest.shard_count != shard_count) {
         result = convert_store(store, config, shard_count, error, error_size);
         if (result != 0) {

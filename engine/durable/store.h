@@ -8,7 +8,8 @@
  *                                              4.new/     the next one in the making
  *                                              damaged/   what could not be read of earlier generations
  *
- * A generation is made when the store is, and when the number of shards is another one than last time (engine/durable/convert.h); it counts once the manifest names it.
+ * A generation is made when the store is, and when the number of shards is another one than last time (engine/durable/convert.h); it counts once the manifest names it, and gets its
+ * name right after that.
  *
  * Invariants
  *   O1  a crash at any time leaves the generation before or the one after, whole.
