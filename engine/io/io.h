@@ -2,7 +2,7 @@
  * io: the one seam between the engine and the world: time, randomness, sockets, files, wake-ups and worker threads.
  *
  * Two implementations, chosen when linking: uring.c (the kernel, through one io_uring per shard) and sim.c (a deterministic
- * network and clock for all shards in one thread, driven from a seed; its own controls are in engine/io/sim.h). The engine calls
+ * network, disk and clock for all shards in one thread, driven from a seed; its own controls are in engine/io/sim.h and sim_disk.h). The engine calls
  * nothing of the kernel past this header, so what runs in the simulator is the whole broker.
  *
  *      engine ── io_receive / io_send / io_close ──►  requests, submitted together by the next io_wait()

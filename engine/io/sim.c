@@ -4,6 +4,7 @@
  *       └ down  ──► piece ──► ...                  broker to client, with the send under way
  *     struct io              one per shard: its sockets, listeners, inbox (accepted, moved) and the sockets that have something to say
  *     struct sim             clock, random numbers, all conns, and a heap of what arrives later
+ *     sim_disk_user          this world's hold on the disk (sim_disk.c), and what is under way there
  *
  * A pipe is there only while it has something in it. A piece has arrived when its time has come; pieces of one pipe have times that never fall (S1). A pipe
  * with pieces still flying has one entry in the heap, for the first of them.

@@ -1,5 +1,5 @@
 /*
- * sim: the controls of the simulated world behind io.h: its clock, its network, and the far ends of its connections.
+ * sim: the controls of the simulated world behind io.h: its clock, its network, and the far ends of its connections. Those of its disk are in sim_disk.h.
  *
  * A test (or a benchmark) opens the io_set of the simulator through io_open(), gets at its world with sim_of(), and then plays
  * every client: it opens connections, writes bytes, reads what the broker sent, and moves time. Nothing happens by itself: shards run when the test
@@ -41,7 +41,7 @@ void sim_set_faults(struct sim *sim, const struct sim_faults *faults);
 
 uint64_t sim_now_ns(const struct sim *sim);
 void sim_advance(struct sim *sim, uint64_t by_ns);
-/* The earliest time at which bytes or an event that are under way will arrive; UINT64_MAX if nothing is under way. */
+/* The earliest time at which bytes or an event that are under way will arrive, or something happens at the disk; UINT64_MAX if nothing is under way. */
 uint64_t sim_next_ns(const struct sim *sim);
 /* True if io_wait(shard) would return an event or a wake-up now, or start a send that io_send() has left for it. */
 bool sim_ready(const struct sim *sim, unsigned shard);
