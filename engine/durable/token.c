@@ -1,5 +1,6 @@
 #include "engine/durable/token.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define PLACES_MIN 64u
@@ -9,6 +10,7 @@
 struct token {
     uint64_t identity;
     uint64_t hash;
+    struct token_holders holders; /* none: it holds for all */
     uint32_t next; /* in its bucket, or NONE */
     uint16_t packet_id;
 };
@@ -41,8 +43,43 @@ enter(struct tokens *t, uint32_t place)
     *bucket = place;
 }
 
+void
+token_free_holders(struct shard *shard, struct token_holders *holders)
+{
+    budget_refund(shard->account, holders->room * sizeof *holders->identities);
+    free(holders->identities);
+    *holders = (struct token_holders){0};
+}
+
+bool
+token_is_holder(const struct token_holders *holders, uint64_t session)
+{
+    for (uint32_t i = 0; i < holders->count; i++) {
+        if (holders->identities[i] == session) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
-clear(struct tokens *t, uint32_t place)
+add_holder(struct shard *shard, struct token_holders *holders, uint64_t session)
+{
+    if (holders->count == holders->room) {
+        uint32_t room = holders->room ? holders->room * 2 : 4;
+        uint64_t *grown = realloc(holders->identities, room * sizeof *grown);
+        if (grown == NULL) {
+            return;
+        }
+        budget_charge(shard->account, (room - holders->room) * sizeof *grown);
+        holders->identities = grown;
+        holders->room = room;
+    }
+    holders->identities[holders->count++] = session;
+}
+
+static void
+clear(struct shard *shard, struct tokens *t, uint32_t place)
 {
     struct token *gone = &t->places[place];
     if (gone->identity == 0) {
@@ -54,6 +91,7 @@ clear(struct tokens *t, uint32_t place)
     }
     *at = gone->next;
     gone->identity = 0;
+    token_free_holders(shard, &gone->holders);
 }
 
 static uint32_t
@@ -94,53 +132,88 @@ grow(struct shard *shard, struct tokens *t)
     }
 }
 
-void
-token_remember(struct shard *shard, const struct entry_token *token)
+static struct tokens *
+need_tokens(struct shard *shard)
 {
-    if (token->identity == 0) {
-        return;
-    }
     if (shard->tokens == NULL) {
         shard->tokens = calloc(1, sizeof *shard->tokens);
-        if (shard->tokens == NULL) {
-            return;
-        }
-        budget_charge(shard->account, sizeof *shard->tokens);
+        budget_charge(shard->account, shard->tokens != NULL ? sizeof *shard->tokens : 0);
     }
-    struct tokens *t = shard->tokens;
+    return shard->tokens;
+}
+
+/* NULL when out of memory. */
+static struct token *
+add_token(struct shard *shard, const struct entry_token *token)
+{
+    struct tokens *t = need_tokens(shard);
+    if (t == NULL) {
+        return NULL;
+    }
     token_forget(shard, token->identity, token->packet_id);
     if (t->cursor == t->room) {
         grow(shard, t);
     }
     if (t->room == 0) {
-        return;
+        return NULL;
     }
-    clear(t, t->cursor);
+    clear(shard, t, t->cursor);
     t->places[t->cursor] = (struct token){.identity = token->identity, .hash = token->hash, .packet_id = token->packet_id};
-    enter(t, t->cursor++);
+    enter(t, t->cursor);
+    return &t->places[t->cursor++];
+}
+
+void
+token_remember(struct shard *shard, const struct entry_token *token)
+{
+    assert(token->identity != 0);
+    add_token(shard, token);
+}
+
+static struct token *
+get_token(const struct tokens *t, uint64_t identity, uint16_t packet_id)
+{
+    uint32_t at = t != NULL && t->room > 0 ? find(t, identity, packet_id) : NONE;
+    return at != NONE ? &t->places[at] : NULL;
+}
+
+void
+token_remember_holder(struct shard *shard, const struct entry_token *token, uint64_t session)
+{
+    assert(token->identity != 0);
+    struct token *known = get_token(shard->tokens, token->identity, token->packet_id);
+    if (known == NULL || known->hash != token->hash || known->holders.count == 0) {
+        known = add_token(shard, token);
+    }
+    if (known != NULL) {
+        add_holder(shard, &known->holders, session);
+    }
 }
 
 void
 token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id)
 {
-    struct tokens *t = shard->tokens;
-    uint32_t at = t != NULL && t->room > 0 ? find(t, identity, packet_id) : NONE;
-    if (at != NONE) {
-        clear(t, at);
+    const struct token *known = get_token(shard->tokens, identity, packet_id);
+    if (known != NULL) {
+        clear(shard, shard->tokens, (uint32_t)(known - shard->tokens->places));
     }
 }
 
 bool
-token_look_up(struct shard *shard, const struct entry_token *token)
+token_take(struct shard *shard, const struct entry_token *token, struct token_holders *holders)
 {
-    struct tokens *t = shard->tokens;
-    uint32_t at = t->room > 0 ? find(t, token->identity, token->packet_id) : NONE;
-    if (at == NONE) {
+    struct token *known = get_token(shard->tokens, token->identity, token->packet_id);
+    if (known == NULL) {
         return false;
     }
-    bool same = t->places[at].hash == token->hash;
-    clear(t, at); /* another message took its identifier: that one will not come again */
-    return same;
+    bool same = known->hash == token->hash;
+    bool whole = known->holders.count == 0;
+    if (same) {
+        *holders = known->holders;
+        known->holders = (struct token_holders){0};
+    }
+    token_forget(shard, token->identity, token->packet_id); /* if another message took its identifier, that one will not come again */
+    return same && whole;
 }
 
 void
@@ -149,6 +222,9 @@ token_fini(struct shard *shard)
     struct tokens *t = shard->tokens;
     if (t == NULL) {
         return;
+    }
+    for (uint32_t i = 0; i < t->room; i++) {
+        token_free_holders(shard, &t->places[i].holders);
     }
     budget_refund(shard->account, sizeof *t + bytes_of_room(t->room));
     free(t->places);

@@ -4,6 +4,8 @@
  *
  * A message is the same if publisher, packet identifier and hash of topic and payload are. The newest of each identifier counts; beyond TOKEN_COUNT_MAX the oldest are forgotten.
  *
+ * After a conversion for another number of shards (engine/durable/convert.h) what a record says holds for the sessions of its deliveries only: then the token has holders.
+ *
  * Threads  the shard's own. Memory  charged to the account; without any a token is not remembered, and the message may come twice.
  */
 #ifndef TIDEWIRE_ENGINE_DURABLE_TOKEN_H
@@ -12,24 +14,27 @@
 #include "engine/durable/entry.h"
 #include "engine/shard.h"
 
-/* Only what was under way at the crash is asked for, and that is what was recorded last. Raising it costs 32 bytes each, at most. */
+/* Only what was under way at the crash is asked for, and that is what was recorded last. Raising it costs 52 bytes each, at most. */
 #ifndef TOKEN_COUNT_MAX /* smaller in its test */
 #define TOKEN_COUNT_MAX 65536u
 #endif
 
-/* Recovery: a record has this token; or its publisher is known to have had its PUBREC promised, or to be gone. */
+/* Sessions that have a message already. */
+struct token_holders {
+    uint64_t *identities; /* NULL: none */
+    uint32_t count, room;
+};
+
+/* Recovery: a record has this token; or has it for this session only; or its publisher is known to have had its PUBREC promised, or to be gone. */
 void token_remember(struct shard *shard, const struct entry_token *token);
+void token_remember_holder(struct shard *shard, const struct entry_token *token, uint64_t session);
 void token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id);
 
-/* Slow half of the next. */
-bool token_look_up(struct shard *shard, const struct entry_token *token);
+/* A message with this token was sent again. True if this shard has it; once. If some sessions have it they go to `holders`, which is empty before. */
+bool token_take(struct shard *shard, const struct entry_token *token, struct token_holders *holders);
 
-/* A message with this token was sent again. True if it was recorded here; once. */
-static inline bool
-token_known(struct shard *shard, const struct entry_token *token)
-{
-    return shard->tokens != NULL && token->identity != 0 && token_look_up(shard, token);
-}
+void token_free_holders(struct shard *shard, struct token_holders *holders);
+bool token_is_holder(const struct token_holders *holders, uint64_t session);
 
 void token_fini(struct shard *shard);
 

@@ -1,7 +1,6 @@
 #include "engine/route/parcel.h"
 
 #include "engine/durable/keep.h"
-#include "engine/durable/token.h"
 #include "engine/route/replay.h"
 #include "engine/route/route.h"
 #include "engine/route/share.h"
@@ -121,7 +120,7 @@ parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint3
 static void
 retain_only(struct shard *shard, struct publication *p)
 {
-    if (!p->again || !token_known(shard, &p->token)) {
+    if (!p->again || !token_take(shard, &p->token, &p->holders)) {
         replay_retain(shard, p);
         keep_publication(shard, p);
     }

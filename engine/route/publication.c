@@ -15,6 +15,7 @@ publication_init(struct publication *p)
     p->retain = false;
     p->topic_cut = false;
     p->again = false;
+    p->holders = (struct token_holders){0};
     p->token.identity = 0;
     p->needs = (struct promise_needs){0};
     p->kept_count = 0;
@@ -27,6 +28,9 @@ publication_init(struct publication *p)
 void
 publication_fini(struct shard *shard, struct publication *p)
 {
+    if (p->holders.count > 0) {
+        token_free_holders(shard, &p->holders);
+    }
     if (p->needs.gate != NULL) {
         promise_abandon(shard, &p->needs);
     }

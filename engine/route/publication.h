@@ -17,6 +17,7 @@
 #include "engine/access/acl.h"
 #include "engine/durable/entry.h"
 #include "engine/durable/promise.h"
+#include "engine/durable/token.h"
 #include "engine/shard.h"
 
 /* Kinds of encoded images: by version (3.x, 5) and whether there is a packet identifier. */
@@ -39,6 +40,7 @@ struct publication {
     bool topic_cut;            /* `cut_topic` is made */
     bool again;                /* its publisher has sent it before (DUP): `token` may be known */
     struct entry_token token;  /* a QoS 2 message of a kept session; identity 0: none */
+    struct token_holders holders; /* sessions of this shard that have it already */
     struct promise_needs needs; /* filled on the way */
     uint32_t kept_first, kept_count; /* deliveries that engine/durable/keep.c has collected */
     bool keep_retained;        /* this shard keeps it for its topic */

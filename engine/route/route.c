@@ -1,7 +1,6 @@
 #include "engine/route/route.h"
 
 #include "engine/durable/keep.h"
-#include "engine/durable/token.h"
 #include "engine/route/deliver.h"
 #include "engine/route/parcel.h"
 #include "engine/route/replay.h"
@@ -41,7 +40,10 @@ static bool
 wanted(const struct subscription *s, const struct publication *p)
 {
     /* MQTT5 [MQTT-3.8.3-3]: No Local. */
-    return !(s->no_local && s->session->identity == p->publisher);
+    if (s->no_local && s->session->identity == p->publisher) {
+        return false;
+    }
+    return p->holders.count == 0 || !token_is_holder(&p->holders, s->session->identity);
 }
 
 /* One filter only, as almost always: no session can be in the list twice. */
@@ -193,10 +195,11 @@ deliver_match(struct shard *shard, const struct match *match, struct publication
     }
 }
 
+/* After a crash: this shard has it already. */
 static bool
-is_known(struct shard *shard, const struct publication *p)
+is_known(struct shard *shard, struct publication *p)
 {
-    return p->again && token_known(shard, &p->token);
+    return p->again && token_take(shard, &p->token, &p->holders);
 }
 
 void
@@ -223,6 +226,24 @@ may_keep(const struct shard *shard, unsigned target)
     return atomic_load(&shard->broker->kept_sessions[target]) > 0 || atomic_load(&shard->broker->share_groups[target]) > 0;
 }
 
+/* Of this shard it is known exactly; groups may have members anywhere. */
+static bool
+would_keep(const struct shard *shard, const struct match *match)
+{
+    for (uint32_t i = 0; i < match->local_count; i++) {
+        if (match->local[i].shared) {
+            return true;
+        }
+        struct subscriber_list list = subscribers_get(&shard->subscribers, match->local[i].id);
+        for (uint32_t k = 0; k < list.count; k++) {
+            if (list.items[k]->qos > 0 && keep_is_kept(list.items[k]->session)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 bool
 route_is_barred_by_disk(struct shard *shard, struct bytes topic, uint8_t qos, bool retain, uint32_t *memo)
 {
@@ -233,13 +254,17 @@ route_is_barred_by_disk(struct shard *shard, struct bytes topic, uint8_t qos, bo
     if (retain && shard->config->retained_persistence && (full >> home_of(shard, topic) & 1) != 0) {
         return true;
     }
-    uint64_t targets = qos > 0 ? match_cache_find(shard->matches, topic, memo)->shards & full : 0;
-    for (; targets != 0; targets &= targets - 1) {
-        if (may_keep(shard, (unsigned)__builtin_ctzll(targets))) {
+    if (qos == 0) {
+        return false;
+    }
+    const struct match *match = match_cache_find(shard->matches, topic, memo);
+    uint64_t own = UINT64_C(1) << shard->number;
+    for (uint64_t others = match->shards & full & ~own; others != 0; others &= others - 1) {
+        if (may_keep(shard, (unsigned)__builtin_ctzll(others))) {
             return true;
         }
     }
-    return false;
+    return (full & own) != 0 && would_keep(shard, match);
 }
 
 /* Who publishes with QoS 0 waits for nothing, without a journal nobody does. */

@@ -15,7 +15,7 @@ bool route_publication(struct shard *shard, struct publication *p, uint32_t *mem
 /* Only to this shard's own sessions and share groups; `retain`: as its topic's home, too. */
 void route_local(struct shard *shard, struct publication *p, bool retain);
 
-/* True if the disk of a shard is full that would have to keep a message like this. */
+/* True if the disk of a shard is full that would have to keep a message like this, or might: which sessions of other shards are kept is not known. */
 bool route_is_barred_by_disk(struct shard *shard, struct bytes topic, uint8_t qos, bool retain, uint32_t *memo);
 
 #endif
