@@ -380,9 +380,13 @@ serve_journal(struct shard *shard)
     if (shard->journal == NULL) {
         return;
     }
-    promise_keep(shard);
-    page_turn(shard);
-    journal_submit(shard->journal, shard->now_ms);
+    uint64_t before;
+    do {
+        before = journal_committed(shard->journal);
+        promise_keep(shard);
+        page_turn(shard);
+        journal_submit(shard->journal, shard->now_ms);
+    } while (journal_committed(shard->journal) != before); /* what waited was voided: no event will tell */
     bool full = journal_room(shard->journal) != JOURNAL_FREE;
     if (full != shard->disk_full) {
         shard->disk_full = full;

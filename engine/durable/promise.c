@@ -190,18 +190,6 @@ say(struct shard *shard, struct promise *p)
     promises_give(shard, p);
 }
 
-/* An acknowledgement that waits for this shard only, or no more. */
-static void
-say_or_own(struct shard *shard, struct promise *p)
-{
-    if (p->position <= journal_committed(shard->journal) && !has_own(p->acknowledge.who)) {
-        say(shard, p);
-        return;
-    }
-    p->position = journal_end(shard->journal);
-    promises_append(&shard->promises->own, p);
-}
-
 static struct promise *
 make_acknowledgement(struct shard *shard, struct connection *c, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
@@ -304,6 +292,7 @@ record_received(struct shard *shard, struct promise *p)
 static void
 finish_across(struct shard *shard, struct promise *p)
 {
+    bool behind = has_own(p->acknowledge.who);
     p->acknowledge.who->across--;
     gate_release(shard, &p->acknowledge.gate);
     if (p->acknowledge.received_count > 0) {
@@ -311,7 +300,12 @@ finish_across(struct shard *shard, struct promise *p)
     } else if (p->again) {
         p->position = journal_end(shard->journal);
     }
-    say_or_own(shard, p);
+    if (!behind && p->position <= journal_committed(shard->journal)) {
+        say(shard, p);
+        return;
+    }
+    p->position = journal_end(shard->journal);
+    promises_append(&shard->promises->own, p);
 }
 
 static void

@@ -20,7 +20,8 @@
  *
  * Invariants
  *   W1  acknowledgements of one connection leave in the order of the packets that they are for.
- *   W2  who waits for nothing is answered at once, unless W1 forbids it.
+ *   W2  who waits for nothing is answered at once, unless W1 forbids it. What another shard has to say to that comes in the order in which it was asked: a message for its sessions
+ *       that are not kept may wait for another one that was sent there before.
  *   W3  a promise whose connection is gone says nothing; what it was to do to its session is done.
  *
  * Without a journal nothing here ever waits. Memory is charged to the shard's account; without any the process ends, as what was acknowledged must not depend on it.
