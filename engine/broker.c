@@ -1,5 +1,6 @@
 #include "engine/broker.h"
 
+#include "engine/durable/store.h"
 #include "engine/limits/ban_file.h"
 #include "engine/log.h"
 #include "engine/place.h"
@@ -7,6 +8,7 @@
 #include "engine/security/security.h"
 #include "engine/shard.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -123,6 +125,22 @@ take_bans(struct broker *broker, const struct ban_file *file)
     return true;
 }
 
+/* With what is kept on disk goes the secret that it was ordered by. */
+static bool
+open_store(struct broker *broker, const struct config *config, char *error, size_t error_size)
+{
+    static_assert(sizeof broker->secret == MANIFEST_SECRET_BYTES, "it is the broker's");
+    if (!config->persistence) {
+        io_random(io_of_shard(broker->ios, 0), broker->secret, sizeof broker->secret);
+        return true;
+    }
+    broker->store = store_open(broker->ios, config, broker->shard_count, error, error_size);
+    if (broker->store != NULL) {
+        memcpy(broker->secret, store_secret(broker->store), sizeof broker->secret);
+    }
+    return broker->store != NULL;
+}
+
 static bool
 open_shared(struct broker *broker, const struct config *config, char *error, size_t error_size)
 {
@@ -139,7 +157,9 @@ open_shared(struct broker *broker, const struct config *config, char *error, siz
     if (broker->ios == NULL) {
         return false;
     }
-    io_random(io_of_shard(broker->ios, 0), broker->secret, sizeof broker->secret);
+    if (!open_store(broker, config, error, error_size)) {
+        return false;
+    }
     struct filter_limits limits = {.filters_max = config->max_filters};
     broker->mesh = mesh_init(broker->shard_count);
     broker->filters = filter_index_init(broker->shard_count, &limits, broker->secret);
@@ -169,6 +189,9 @@ broker_open(const struct config *config, char *error, size_t error_size)
     broker->listeners = config->listeners;
     atomic_store(&broker->config, config);
     broker->shard_count = config->shards ? config->shards : usable_cores();
+    atomic_init(&broker->shards_joining, broker->shard_count);
+    atomic_init(&broker->shards_settling, broker->shard_count);
+    atomic_init(&broker->shards_closed, broker->shard_count);
     if (!open_shared(broker, config, error, error_size)) {
         broker_close(&broker);
         return NULL;
@@ -194,19 +217,6 @@ listen_on_all_shards(struct broker *broker, struct io_listener *listener, uint64
         }
     }
     return 0;
-}
-
-static int
-begin_listening(struct broker *broker, char *error, size_t error_size)
-{
-    int result = 0;
-    for (unsigned shard = 0; result == 0 && shard < broker->shard_count; shard++) {
-        result = io_listen_begin(io_of_shard(broker->ios, shard));
-    }
-    if (result != 0) {
-        snprintf(error, error_size, "cannot listen: %s", strerror(-result));
-    }
-    return result;
 }
 
 int
@@ -236,7 +246,7 @@ broker_listen(struct broker *broker, char *error, size_t error_size)
             listen_on_all_shards(broker, &listener, i, ignored, sizeof ignored);
         }
     }
-    return begin_listening(broker, error, error_size);
+    return 0;
 }
 
 /* Parcels hold references on other shards' messages: takes them to where they end, in one thread. */
@@ -276,14 +286,17 @@ broker_close(struct broker **bp)
         mesh_fini(&broker->mesh);
     }
     limits_close(&broker->limits);
+    if (broker->store != NULL) {
+        store_close(&broker->store);
+    }
     if (broker->ios != NULL) {
         io_close_all(broker->ios);
     }
     free(broker);
 }
 
-static void
-interrupt_all(struct broker *broker)
+void
+broker_interrupt(struct broker *broker)
 {
     for (unsigned i = 0; i < broker->shard_count; i++) {
         io_interrupt(io_of_shard(broker->ios, i));
@@ -306,7 +319,7 @@ broker_reload(struct broker *broker, const struct config *config, char *error, s
     atomic_store_explicit(&broker->config, config, memory_order_release);
     atomic_store_explicit(&broker->security, security, memory_order_release);
     budget_set_limit(&broker->budget, config->memory_limit);
-    interrupt_all(broker);
+    broker_interrupt(broker);
     return 0;
 }
 
@@ -329,7 +342,7 @@ broker_reload_bans(struct broker *broker, const struct config *config, char *err
         snprintf(error, error_size, "out of memory for the bans of %s", config->ban_file);
         return -1;
     }
-    interrupt_all(broker);
+    broker_interrupt(broker);
     return 0;
 }
 
@@ -337,5 +350,5 @@ void
 broker_stop(struct broker *broker)
 {
     atomic_store(&broker->stopping, true);
-    interrupt_all(broker);
+    broker_interrupt(broker);
 }

@@ -1,7 +1,7 @@
 /*
  * broker: what the shards of one process share, and their life from start to stop.
  *
- *   broker_open ──► broker_listen ──► one thread per shard: shard_enter, shard_turn..., shard_leave ──► broker_close
+ *   broker_open ──► broker_listen ──► one thread per shard: shard_enter, recover_shard, shard_turn..., shard_leave ──► broker_close
  *
  * Shared and changing: the filter index (its own rules), the mesh, the memory budget, and the few atomics below. Everything else belongs to one shard.
  */
@@ -21,9 +21,11 @@
 
 struct shard;
 struct security;
+struct store;
 
 struct broker {
     struct io_set *ios;
+    struct store *store;                      /* engine/durable/store.h; NULL: nothing is kept on disk */
     struct mesh *mesh;
     struct filter_index *filters;
     struct budget budget;
@@ -44,13 +46,15 @@ struct broker {
     _Atomic uint32_t share_groups[BROKER_SHARDS_MAX]; /* whose home each shard is: engine/route/share.h */
     _Atomic uint64_t full_disks;              /* shards whose journal takes no more, a bit each */
     _Atomic uint64_t retain_stamp;            /* the last one given to a publication with RETAIN (engine/route/replay.h Y3) */
+    _Atomic uint64_t session_serial;          /* the highest of before the start (engine/durable/recover.h) */
+    _Atomic unsigned shards_joining, shards_settling, shards_closed; /* engine/stage.h */
     _Atomic uint64_t listener_connections[CONFIG_LISTENERS_MAX];
     struct limits limits;                     /* its own rules */
 };
 
 /* Makes the broker and its shards. `config` must live until broker_close(): its listeners count all the time. NULL and one clear line in `error` on failure. */
 struct broker *broker_open(const struct config *config, char *error, size_t error_size);
-/* Opens all listeners on all shards. 0, or -errno with a line in `error`. */
+/* Takes the addresses of all listeners on all shards; nobody is let in before engine/stage.h says so. 0, or -errno with a line in `error`. */
 int broker_listen(struct broker *broker, char *error, size_t error_size);
 /* Frees everything; all shards must have left. */
 void broker_close(struct broker **broker);
@@ -63,8 +67,17 @@ int broker_reload(struct broker *broker, const struct config *config, char *erro
 bool broker_is_taken_over(const struct broker *broker);
 /* From the same thread: only what `config`'s ban_file says now. 0, or -1 and a line in `error`: then nothing has changed. */
 int broker_reload_bans(struct broker *broker, const struct config *config, char *error, size_t error_size);
+/* From any thread: whether all shards listen. */
+static inline bool
+broker_is_open(const struct broker *broker)
+{
+    return atomic_load(&broker->shards_closed) == 0;
+}
+
 /* From any thread: the shards disconnect everyone and end. */
 void broker_stop(struct broker *broker);
+/* From any thread: all shards take a turn. */
+void broker_interrupt(struct broker *broker);
 
 /* A shard for a key (client identifier, topic, share name with filter): keyed hash modulo shards. */
 unsigned broker_shard_of(const struct broker *broker, const void *key, uint32_t size);

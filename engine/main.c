@@ -1,6 +1,8 @@
 /* The program: configuration, threads, signals, the end. */
 #include "engine/broker.h"
 #include "engine/config/attic.h"
+#include "engine/durable/recover.h"
+#include "engine/journal/journal.h"
 #include "engine/log.h"
 #include "engine/observe/log_topic.h"
 #include "engine/process.h"
@@ -25,6 +27,10 @@
 /* How long a reload waits for the one before it, in steps. */
 #define TAKE_OVER_LOOK_NS 1000000
 #define TAKE_OVER_LOOKS_MAX 2000
+
+/* How often the start looks whether all shards listen, and after how many looks it says how far they are. */
+#define OPEN_LOOK_NS 2000000
+#define OPEN_LOOKS_PER_LINE 500
 
 struct configs {
     struct config *first; /* its listeners stay to the end */
@@ -60,6 +66,19 @@ pin_to_core(unsigned number)
     }
 }
 
+/* False: it cannot start, and says why; or it is not to any more. */
+static bool
+recover(struct shard *shard)
+{
+    char error[ERROR_BYTES];
+    int result = recover_shard(shard, error, sizeof error);
+    if (result != 0 && result != -ECANCELED) {
+        log_line(CONFIG_LOG_ERROR, "Error: %s", error);
+        kill(getpid(), SIGTERM);
+    }
+    return result == 0 || result == -ECANCELED;
+}
+
 static void *
 run_shard(void *argument)
 {
@@ -71,10 +90,11 @@ run_shard(void *argument)
         kill(getpid(), SIGTERM);
         return (void *)1;
     }
-    while (shard_turn(worker->shard, true)) {
+    bool recovered = recover(worker->shard);
+    while (recovered && shard_turn(worker->shard, true)) {
     }
     shard_leave(worker->shard);
-    return NULL;
+    return recovered ? NULL : (void *)1;
 }
 
 static int
@@ -122,9 +142,8 @@ say_listening(const struct config_listener *listener)
 }
 
 static void
-say_started(const struct broker *broker, const struct config *config)
+say_started(const struct config *config)
 {
-    log_line(CONFIG_LOG_NOTICE, "tidewire version %s starting: %u shards, %s", TIDEWIRE_VERSION, broker->shard_count, io_describe(broker->ios));
     for (unsigned i = 0; i < config->listener_count; i++) {
         say_listening(&config->listeners[i]);
     }
@@ -244,6 +263,41 @@ serve_signals(struct broker *broker, const sigset_t *signals, struct configs *co
     }
 }
 
+/* What shards have to read of their journals, and have read. */
+static void
+say_progress(const struct broker *broker)
+{
+    uint64_t all = 0, done = 0;
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        const struct journal *journal = broker->shards[i]->journal;
+        all += journal != NULL ? journal_bytes_to_read(journal) : 0;
+        done += journal != NULL ? journal_bytes_read(journal) : 0;
+    }
+    if (all > 0) {
+        log_line(CONFIG_LOG_NOTICE, "Reading the journal: %.0f %% of %.0f MB.", (double)done * 100 / (double)all, (double)all / 1e6);
+    }
+}
+
+/* Until all shards listen: true. Or SIGTERM and SIGINT, or a shard that cannot: false. Other signals wait. */
+static bool
+wait_until_open(struct broker *broker)
+{
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    const struct timespec look_interval = {.tv_nsec = OPEN_LOOK_NS};
+    for (unsigned looks = 1; !broker_is_open(broker); looks++) {
+        if (atomic_load(&broker->stopping) || sigtimedwait(&ends, NULL, &look_interval) > 0) {
+            return false;
+        }
+        if (looks % OPEN_LOOKS_PER_LINE == 0) {
+            say_progress(broker);
+        }
+    }
+    return true;
+}
+
 static bool
 start_threads(struct broker *broker)
 {
@@ -272,6 +326,16 @@ join_threads(const struct broker *broker)
     return result;
 }
 
+static void
+serve(struct broker *broker, const sigset_t *signals, struct configs *configs)
+{
+    if (wait_until_open(broker)) {
+        say_started(configs->first);
+        process_notify("READY=1");
+        serve_signals(broker, signals, configs);
+    }
+}
+
 static int
 run(struct broker *broker, const sigset_t *signals, struct configs *configs)
 {
@@ -285,16 +349,15 @@ run(struct broker *broker, const sigset_t *signals, struct configs *configs)
         return 1;
     }
     process_harden(config->core_dumps);
-    say_started(broker, config);
+    log_line(CONFIG_LOG_NOTICE, "tidewire version %s starting: %u shards, %s", TIDEWIRE_VERSION, broker->shard_count, io_describe(broker->ios));
     if (config->ban_file != NULL) {
         ban_file_has_changed(config->ban_file); /* what it says now has been read */
     }
     int result = 1;
     if (start_threads(broker)) {
-        process_notify("READY=1");
-        serve_signals(broker, signals, configs);
+        serve(broker, signals, configs);
         process_notify("STOPPING=1");
-        result = 0;
+        result = atomic_load(&broker->stopping); /* by itself: it has said why */
     }
     broker_stop(broker);
     result |= join_threads(broker);

@@ -1,5 +1,6 @@
 #include "engine/shard.h"
 
+#include "engine/durable/durable.h"
 #include "engine/durable/keep.h"
 #include "engine/durable/promise.h"
 #include "engine/identity/http_hook.h"
@@ -17,6 +18,7 @@
 #include "engine/route/share.h"
 #include "engine/security/security.h"
 #include "engine/session/page.h"
+#include "engine/stage.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -40,6 +42,8 @@
 #define LOOK_BYTES_MIN 16384u
 /* How long a stopping shard waits for its last bytes to leave. */
 #define STOP_MS 1500u
+/* And then for the disk. */
+#define FINISH_MS 10000u
 /* A shard that holds publishers looks this often whether memory has been freed elsewhere: nobody wakes it for that. */
 #define HELD_WAIT_MS 5u
 
@@ -96,6 +100,10 @@ shard_open(struct broker *broker, unsigned number, char *error, size_t error_siz
         shard_close(&shard);
         return NULL;
     }
+    if (!durable_open(shard, error, error_size)) {
+        shard_close(&shard);
+        return NULL;
+    }
     shard->housekeeping.kind = TIMER_HOUSEKEEPING;
     timer_arm(&shard->wheel, &shard->housekeeping, shard->now_ms + HOUSEKEEPING_MS);
     return shard;
@@ -124,6 +132,7 @@ shard_close(struct shard **sp)
         match_cache_fini(&shard->matches);
     }
     replay_fini(shard);
+    compact_fini(shard);
     if (shard->retained != NULL) {
         retained_fini(&shard->retained);
     }
@@ -131,6 +140,7 @@ shard_close(struct shard **sp)
     http_hook_fini(shard);
     sys_close(shard);
     login_close(shard);
+    durable_close(shard);
     session_table_fini(&shard->session_table);
     subscribers_fini(&shard->subscribers);
     loopback_fini(&shard->loopback);
@@ -241,9 +251,10 @@ fire(struct timer *timer, void *context)
     }
 }
 
-static void
-take_limits(struct shard *shard, const struct config *config)
+void
+shard_take_limits(struct shard *shard)
 {
+    const struct config *config = shard->config;
     shard->paces = pace_is_needed(shard);
     struct retained_limits limits = {
         .count_max = (config->max_retained_messages + shard->broker->shard_count - 1) / shard->broker->shard_count,
@@ -261,7 +272,7 @@ take_configuration(struct shard *shard)
     const struct config *config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
     if (config != shard->config) {
         shard->config = config;
-        take_limits(shard, config);
+        shard_take_limits(shard);
     }
     if (security != shard->security) {
         shard->security = security;
@@ -304,7 +315,7 @@ begin_stopping(struct shard *shard)
 bool
 shard_busy(const struct shard *shard)
 {
-    return shard->timers_behind || shard->rechecking || limits_enforcing(shard) || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
+    return shard->timers_behind || (shard->journal != NULL && compact_is_eager(shard)) || (shard->stage != STAGE_OPEN && stage_can_go(shard)) || shard->rechecking || limits_enforcing(shard) || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
            (shard->held_first != NULL && shard->held_may_go) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
 }
 
@@ -380,6 +391,9 @@ serve_journal(struct shard *shard)
     if (shard->journal == NULL) {
         return;
     }
+    if (shard->stage == STAGE_OPEN) {
+        compact_step(shard);
+    }
     uint64_t before;
     do {
         before = journal_committed(shard->journal);
@@ -412,6 +426,39 @@ look_at_pace(struct shard *shard)
     }
 }
 
+/* The last client is gone, or has had its time: what happened is still on its way to the disk. */
+static void
+begin_finishing(struct shard *shard)
+{
+    shard->finishing = true;
+    if (shard->journal != NULL) {
+        shard->stop_deadline_ms = shard->now_ms + FINISH_MS;
+        journal_finish(shard->journal);
+        journal_submit(shard->journal, shard->now_ms);
+    }
+}
+
+static bool
+has_ended(struct shard *shard)
+{
+    bool late = shard->now_ms >= shard->stop_deadline_ms;
+    if (!shard->finishing) {
+        if (shard->connections.taken_count > 0 && !late) {
+            return false;
+        }
+        begin_finishing(shard);
+        late = false;
+    }
+    if (shard->journal == NULL || journal_is_idle(shard->journal)) {
+        return true;
+    }
+    if (late) {
+        log_line(CONFIG_LOG_ERROR, "Error: shard %u: the disk has not taken the last %llu bytes of the journal within %u s; what they say is lost.", shard->number,
+                 (unsigned long long)journal_backlog(shard->journal), FINISH_MS / 1000);
+    }
+    return late;
+}
+
 bool
 shard_turn(struct shard *shard, bool may_wait)
 {
@@ -442,7 +489,9 @@ shard_turn(struct shard *shard, bool may_wait)
     if (limits_enforcing(shard)) {
         limits_enforce(shard);
     }
-    shard->timers_behind = timer_wheel_advance(&shard->wheel, shard->now_ms, TIMERS_PER_TURN, fire, shard) == TIMERS_PER_TURN;
+    if (stage_has_timers(shard)) {
+        shard->timers_behind = timer_wheel_advance(&shard->wheel, shard->now_ms, TIMERS_PER_TURN, fire, shard) == TIMERS_PER_TURN;
+    }
 
     shard_look_at_pressure(shard);
     look_at_congestion(shard);
@@ -454,8 +503,11 @@ shard_turn(struct shard *shard, bool may_wait)
     for (uint64_t asleep = mesh_publish(shard->broker->mesh, shard->number); asleep != 0; asleep &= asleep - 1) {
         io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));
     }
+    if (shard->stage != STAGE_OPEN) {
+        stage_step(shard);
+    }
     look_at_congestion(shard); /* publishing may have made room, and then nobody else would say so */
-    return !(shard->stopping && (shard->connections.taken_count == 0 || shard->now_ms >= shard->stop_deadline_ms));
+    return !shard->stopping || !has_ended(shard);
 }
 
 int
@@ -472,6 +524,9 @@ void
 shard_leave(struct shard *shard)
 {
     shard->stopping = true;
+    if (shard->keeper != NULL) {
+        keep_be_silent(shard, true); /* sessions end here, but they are kept */
+    }
     struct connection *c;
     struct slab_walk dropping = {0};
     while ((c = next_connection(shard, &dropping)) != NULL) {

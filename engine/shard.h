@@ -18,9 +18,11 @@
 #include "alloc/message.h"
 #include "alloc/slab.h"
 #include "engine/broker.h"
+#include "engine/durable/compact.h"
 #include "engine/gather.h"
 #include "engine/identity/hook_cache.h"
 #include "engine/route/loopback.h"
+#include "engine/session/inflight.h"
 #include "engine/session/session_table.h"
 #include "engine/stats.h"
 #include "engine/timer.h"
@@ -89,6 +91,7 @@ struct shard {
     uint64_t queue_memory;       /* what its sessions' queues hold in memory: engine/session/queue.h Q2 */
     uint64_t queue_share;        /* of option queue_memory_limit */
     bool disk_full;              /* as of this turn */
+    struct compact compact;      /* with the journal */
     struct broker *broker;
     struct io *io;
     const struct config *config; /* as of this turn */
@@ -107,6 +110,8 @@ struct shard {
     bool held_may_go;            /* some held connection may go on: look before sleeping */
     bool paces;                  /* some rate of publishes or bytes is configured */
     bool stopping;
+    bool finishing;              /* that is all: what was recorded is still written */
+    uint8_t stage;               /* enum stage: engine/stage.h */
 
     struct gather gather;
 
@@ -140,6 +145,7 @@ struct shard {
     uint32_t removal_count;
     uint32_t share_serial;              /* the last one given to a share group here */
     uint32_t share_join_serial;         /* the last one given to a SHARE_JOIN from here */
+    uint32_t joins_awaited;             /* at the start: answers to SHARE_JOINs for subscriptions from before it */
     uint32_t suback_serial;
     uint64_t turn;
     struct loopback loopback;           /* parcels to ourselves */
@@ -174,9 +180,28 @@ int shard_enter(struct shard *shard);
 bool shard_turn(struct shard *shard, bool may_wait);
 void shard_leave(struct shard *shard);
 
+/* After the configuration has changed, or recovery has gone beyond them. */
+void shard_take_limits(struct shard *shard);
+
 /* True if a turn would find work without waiting; the earliest time at which there is work for sure (UINT64_MAX: none). For drivers that own the clock. */
 bool shard_busy(const struct shard *shard);
 uint64_t shard_next_ms(const struct shard *shard);
+
+/* A queue gives this up (engine/durable/compact.h C2). */
+static inline void
+compact_leaves(struct shard *shard, const struct delivery *d)
+{
+    if (shard->compact.at == d) {
+        shard->compact.at = d->next;
+    }
+}
+
+/* Something was put into a queue before its end. */
+static inline void
+compact_inserted(struct shard *shard, const struct queue *queue)
+{
+    shard->compact.again = shard->compact.again || shard->compact.queue == queue;
+}
 
 /*
  * To be called where memory is taken for peers: within one turn a message may become thousands of copies, and the levels of the budget have to be met before that is over.

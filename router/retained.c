@@ -52,6 +52,7 @@ struct retained_walk {
     uint32_t level_count;
     bool open;  /* '#' follows the levels */
     bool over;
+    bool all;   /* nothing is hidden */
     const uint8_t *text;
     struct pattern_level levels[];
 };
@@ -369,6 +370,16 @@ retained_walk_begin(struct retained *store, struct bytes filter)
     return walk;
 }
 
+struct retained_walk *
+retained_walk_begin_all(struct retained *store)
+{
+    struct retained_walk *walk = retained_walk_begin(store, bytes_of("#", 1));
+    if (walk != NULL) {
+        walk->all = true;
+    }
+    return walk;
+}
+
 /* Whether any text may stand at this level of the pattern. */
 static bool
 takes_any(const struct retained_walk *walk, uint32_t level)
@@ -423,7 +434,7 @@ stand_on(struct retained_walk *walk, struct node *node, uint32_t depth)
 static bool
 is_hidden(const struct retained_walk *walk)
 {
-    return walk->depth == 1 && takes_any(walk, 0) && walk->at->size > 0 && walk->at->level[0] == '$';
+    return walk->depth == 1 && !walk->all && takes_any(walk, 0) && walk->at->size > 0 && walk->at->level[0] == '$';
 }
 
 /* Whether the pattern ends here: 'a/#' takes 'a' too (MQTT5 4.7.1.2). */

@@ -8,7 +8,7 @@
  * Invariants
  *   N1  a node exists if it holds a message, has children, or is pinned by a walk.
  *   N2  count and bytes equal what the tree holds, and never exceed the limits.
- *   N3  walks never give a topic starting with '$' to a filter starting with a wildcard (MQTT5 [MQTT-4.7.2-1]), nor an expired message.
+ *   N3  walks of a filter never give a topic starting with '$' to a filter starting with a wildcard (MQTT5 [MQTT-4.7.2-1]), nor an expired message.
  *
  * Threads  the owning shard's. Memory  holds one reference on each message.
  */
@@ -45,6 +45,8 @@ uint64_t retained_bytes(const struct retained *store);
 
 /* Starts a walk for a valid filter (without `$share/`; its bytes are copied). NULL when out of memory. */
 struct retained_walk *retained_walk_begin(struct retained *store, struct bytes filter);
+/* For all there are, topics that start with '$' too. */
+struct retained_walk *retained_walk_begin_all(struct retained *store);
 /*
  * The next message (borrowed until the store changes; take a reference to keep it), or NULL. Each visited node costs one of `*budget`; NULL with *budget == 0
  * means 'go on later', NULL with budget left means the walk is over. `now_ms`: messages with expiry_ms at or before it are skipped.

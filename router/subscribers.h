@@ -23,7 +23,8 @@ struct session;
 /* What a shared subscription has more. */
 struct subscription_share {
     uint32_t serial;           /* the group, once its home has answered; 0: not yet */
-    uint32_t join;             /* the last SHARE_JOIN sent for it */
+    uint32_t filter_id;        /* of the group's filter, with the serial */
+    uint32_t join;             /* the last SHARE_JOIN sent for it; 0: none yet */
     uint16_t text_size;
     uint8_t home;              /* the shard that keeps the group */
     uint8_t text[];            /* `$share/name/filter` */

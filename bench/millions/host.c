@@ -74,6 +74,12 @@ host_open(unsigned shard_count, uint32_t sockets_max)
             die("a shard cannot enter");
         }
     }
+    for (uint32_t turns = 0; !broker_is_open(host->broker); turns++) {
+        if (turns == ROUNDS_MAX) {
+            die("the broker does not open");
+        }
+        shard_turn(host->broker->shards[turns % shard_count], false);
+    }
     host->sim = sim_of(host->broker->ios);
     return host;
 }

@@ -568,7 +568,7 @@ cancel(struct shard *shard, const struct session *s, const struct delivery *d)
 {
     uint32_t size;
     uint8_t *content = journal_waiting(shard->journal, d->kept_at, &size);
-    if (content == NULL || size > CANCEL_BYTES_MAX || d->message == NULL || d->message->kept_at != d->kept_at) {
+    if (content == NULL || size > CANCEL_BYTES_MAX || d->copied || d->message == NULL || d->message->kept_at != d->kept_at) {
         return false;
     }
     int32_t left = entry_cancel_delivery(ENTRY_MESSAGE, content, size, s->identity, d->number);
@@ -680,6 +680,7 @@ keep_copy_delivery(struct shard *shard, const struct session *s, struct delivery
         return;
     }
     struct kept kept = {(struct session *)(uintptr_t)s, d};
+    d->copied = 1;
     if (m != NULL && m->kept_at < before) {
         put_message(shard, m, &no_token, false, false, &kept, 1);
     } else {

@@ -86,7 +86,9 @@ void
 subscribe_remove(struct shard *shard, struct session *session, struct subscription *s)
 {
     if (s->shared) {
-        share_leave(shard, s);
+        if (s->share->join != 0) {
+            share_leave(shard, s);
+        }
         subscribe_forget(shard, session, s);
         return;
     }
@@ -99,8 +101,8 @@ subscribe_remove(struct shard *shard, struct session *session, struct subscripti
     }
 }
 
-static uint32_t
-hash_text(const struct shard *shard, struct bytes text)
+uint32_t
+subscribe_hash(const struct shard *shard, struct bytes text)
 {
     return (uint32_t)broker_hash(shard->broker, text.data, text.size);
 }
@@ -139,10 +141,6 @@ attach_filter(struct shard *shard, struct subscription *s, struct bytes filter)
 static struct subscription *
 make_subscription(struct shard *shard, struct session *session, struct bytes text, uint32_t hash, const struct topic_filter *parsed)
 {
-    uint32_t max = shard->config->max_subscriptions;
-    if ((max != 0 && session->subscription_count >= max) || shard->pressure >= BUDGET_REFUSE) {
-        return NULL;
-    }
     struct subscription *s = slab_take(&shard->subscriptions);
     if (s == NULL) {
         return NULL;
@@ -164,6 +162,25 @@ make_subscription(struct shard *shard, struct session *session, struct bytes tex
         return NULL;
     }
     return s;
+}
+
+struct subscription *
+subscribe_recall(struct shard *shard, struct session *session, struct bytes text)
+{
+    struct topic_filter parsed;
+    uint32_t hash = subscribe_hash(shard, text);
+    struct subscription *s = session_find_subscription(session, text, hash, shard);
+    if (s != NULL || !topic_filter_parse(text, TOPIC_LEVELS_MAX, &parsed)) {
+        return s;
+    }
+    return make_subscription(shard, session, text, hash, &parsed);
+}
+
+static bool
+may_have_more(const struct shard *shard, const struct session *session)
+{
+    uint32_t max = shard->config->max_subscriptions;
+    return (max == 0 || session->subscription_count < max) && shard->pressure < BUDGET_REFUSE;
 }
 
 /* What one SUBSCRIBE is working on. */
@@ -208,7 +225,7 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
         stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);
         return REASON_QUOTA_EXCEEDED;
     }
-    uint32_t hash = hash_text(shard, text);
+    uint32_t hash = subscribe_hash(shard, text);
     struct subscription *s = session_find_subscription(work->session, text, hash, shard);
     bool existed = s != NULL;
     if (!existed && keep_is_kept(work->session) && keep_is_full(shard)) {
@@ -216,7 +233,7 @@ subscribe_one(struct shard *shard, const struct subscribing *work, uint32_t inde
         return REASON_QUOTA_EXCEEDED;
     }
     if (!existed) {
-        s = make_subscription(shard, work->session, text, hash, &parsed);
+        s = may_have_more(shard, work->session) ? make_subscription(shard, work->session, text, hash, &parsed) : NULL;
         if (s == NULL) {
             stats_add(&shard->stats.drops[DROP_SUBSCRIPTION_LIMIT], 1);
             return REASON_QUOTA_EXCEEDED;
@@ -356,7 +373,7 @@ handle_unsubscribe(struct shard *shard, struct connection *c, const struct frame
     struct bytes text;
     for (uint32_t i = 0; unsubscribe_next(&entries, &text); i++) {
         struct topic_filter parsed;
-        struct subscription *s = session_find_subscription(c->session, text, hash_text(shard, text), shard);
+        struct subscription *s = session_find_subscription(c->session, text, subscribe_hash(shard, text), shard);
         codes[i] = s != NULL ? REASON_SUCCESS : REASON_NO_SUBSCRIPTION_EXISTED;
         if (s != NULL) {
             keep_unsubscribed(shard, c->session, text);

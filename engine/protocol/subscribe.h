@@ -14,6 +14,13 @@ void subscribe_forget(struct shard *shard, struct session *session, struct subsc
 
 /* Sends a SUBACK that has all its codes; nothing if its connection is gone. */
 void subscribe_finish(struct shard *shard, struct session *session, uint32_t suback_serial);
+/*
+ * One from before a restart, whatever the limits are now; its options are the caller's to set, and a shared one to be joined (engine/route/share.h). NULL when out of memory,
+ * or if the text is no filter.
+ */
+struct subscription *subscribe_recall(struct shard *shard, struct session *session, struct bytes text);
+/* What subscriptions are found by: `text_hash`. */
+uint32_t subscribe_hash(const struct shard *shard, struct bytes text);
 
 /* A home shard's answer: fills in one code of a waiting SUBACK, and sends it when it was the last. */
 void subscribe_answer(struct shard *shard, struct session *session, uint32_t suback_serial, uint32_t code_index, uint8_t code);

@@ -57,6 +57,7 @@ struct parcel_share_joined {
     uint8_t code; /* 0, or a failure for the SUBACK */
     struct session_reference reference;
     uint32_t serial;
+    uint32_t filter_id;
     uint32_t text_hash;
     uint32_t join;
     uint32_t suback_serial;
@@ -112,7 +113,7 @@ share_join(struct shard *shard, struct subscription *s, uint32_t suback_serial, 
     struct parcel_share_join *parcel = parcel_send(shard, s->share->home, PARCEL_SHARE_JOIN, sizeof *parcel, s->share->text_size);
     parcel->qos = s->qos;
     parcel->retain_as_published = s->retain_as_published;
-    parcel->online = true;
+    parcel->online = s->session->connection != NULL; /* not if it comes from before a restart */
     parcel->reference = reference_to(s->session);
     parcel->identifier = s->identifier;
     parcel->text_hash = s->text_hash;
@@ -190,9 +191,47 @@ member_subscription(const struct session *session, unsigned home, uint32_t seria
     return NULL;
 }
 
+bool
+share_find_again(const struct session *session, struct delivery *d)
+{
+    uint32_t room;
+    uint32_t text_hash = d->share_hash;
+    struct subscription *const *places = session_subscriptions(session, &room);
+    for (uint32_t i = 0; i < room; i++) {
+        const struct subscription *s = places[(text_hash + i) & (room - 1)];
+        if (s == NULL) {
+            return false;
+        }
+        if (s->shared && s->text_hash == text_hash && s->share->serial != 0) {
+            d->share_serial = s->share->serial;
+            d->share_filter = s->share->filter_id;
+            d->share_home = s->share->home;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A subscription from before a restart is a member again; NULL: its home refused it. What came through it then can go back to its group from now on. */
+static void
+take_back(struct session *session, const struct subscription *s)
+{
+    const struct session_owed *owed = session_get_owed(session);
+    struct delivery *const lists[] = {owed->inflight.first, owed->queue.first};
+    for (unsigned i = 0; s != NULL && i < sizeof lists / sizeof lists[0]; i++) {
+        for (struct delivery *d = lists[i]; d != NULL; d = d->next) {
+            if (d->share_serial == 0 && d->share_hash == s->text_hash) {
+                share_find_again(session, d);
+            }
+        }
+    }
+}
+
 static void
 handle_joined(struct shard *shard, unsigned from, const struct parcel_share_joined *parcel)
 {
+    bool recalled = parcel->suback_serial == SHARE_RECALLED && shard->joins_awaited > 0;
+    shard->joins_awaited -= recalled;
     struct session *session = checked_session(&parcel->reference);
     if (session == NULL) {
         return;
@@ -200,11 +239,17 @@ handle_joined(struct shard *shard, unsigned from, const struct parcel_share_join
     struct subscription *s = member_subscription(session, from, 0, parcel->text_hash);
     if (s != NULL) {
         s->share->serial = parcel->serial;
+        s->share->filter_id = parcel->filter_id;
     }
     /* Only the answer to the last SHARE_JOIN takes it away: a later one may have made it a member, and then nobody would tell the home when it leaves. */
     if (s != NULL && parcel->code >= 0x80 && s->share->join == parcel->join) {
         keep_unsubscribed(shard, session, bytes_of(s->share->text, s->share->text_size));
         subscribe_forget(shard, session, s);
+        s = NULL;
+    }
+    if (recalled) {
+        take_back(session, s);
+        return;
     }
     subscribe_answer(shard, session, parcel->suback_serial, parcel->code_index, parcel->code);
 }
@@ -499,6 +544,7 @@ handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *
         m = add_member(shard, g);
     }
     uint32_t serial = g ? g->serial : 0;
+    uint32_t filter_id = g ? g->filter_id : 0;
     if (m != NULL) {
         m = set_online(g, m, parcel->online);
         *m = (struct share_member){
@@ -520,6 +566,7 @@ handle_join(struct shard *shard, unsigned from, const struct parcel_share_join *
     joined->code = m ? parcel->qos : REASON_QUOTA_EXCEEDED;
     joined->reference = parcel->reference;
     joined->serial = serial;
+    joined->filter_id = filter_id;
     joined->text_hash = parcel->text_hash;
     joined->join = parcel->join;
     joined->suback_serial = parcel->suback_serial;

@@ -27,6 +27,10 @@
 /* Session side. Joining (or changing options) of a subscription whose share_* fields are set; the answer completes the SUBACK `suback_serial` at `code_index`. */
 void share_join(struct shard *shard, struct subscription *s, uint32_t suback_serial, uint32_t code_index);
 void share_leave(struct shard *shard, const struct subscription *s);
+/* As `suback_serial`: nobody waits for an answer but the start of this shard (shard.joins_awaited). */
+#define SHARE_RECALLED 0u
+/* The group of a delivery of which only the subscription's text_hash is known. False if there is no such subscription, or its home has not answered. */
+bool share_find_again(const struct session *session, struct delivery *delivery);
 void share_online(struct shard *shard, const struct session *session, bool online);
 /* Gives a message of this session back to its group's home. Its record is over once it has found another place; `delivery` has none any more. */
 void share_bounce(struct shard *shard, struct session *session, struct delivery *delivery);

@@ -25,6 +25,15 @@ grow(struct budget_account *account, struct inflight *f)
     return true;
 }
 
+static void
+append(struct inflight *f, struct delivery *delivery)
+{
+    delivery->next = NULL;
+    delivery->previous = f->last;
+    *(f->last ? &f->last->next : &f->first) = delivery;
+    f->last = delivery;
+}
+
 bool
 inflight_add(struct budget_account *account, struct inflight *f, struct delivery *delivery)
 {
@@ -43,10 +52,25 @@ inflight_add(struct budget_account *account, struct inflight *f, struct delivery
     f->count++;
 
     delivery->packet_id = (uint16_t)(at + 1);
-    delivery->next = NULL;
-    delivery->previous = f->last;
-    *(f->last ? &f->last->next : &f->first) = delivery;
-    f->last = delivery;
+    append(f, delivery);
+    return true;
+}
+
+bool
+inflight_restore(struct budget_account *account, struct inflight *f, struct delivery *delivery)
+{
+    uint16_t packet_id = delivery->packet_id;
+    while (packet_id > f->slot_count) {
+        if (!grow(account, f)) {
+            return false;
+        }
+    }
+    if (packet_id == 0 || f->slots[packet_id - 1] != NULL) {
+        return false;
+    }
+    f->slots[packet_id - 1] = delivery;
+    f->count++;
+    append(f, delivery);
     return true;
 }
 

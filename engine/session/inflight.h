@@ -51,6 +51,7 @@ struct delivery {
     uint8_t counted : 1;        /* in the session's `unacknowledged` */
     uint8_t replayed : 1;       /* a retained message for a new subscription: room was made for it (engine/route/replay.h) */
     uint8_t state : 2;          /* enum delivery_state */
+    uint8_t copied : 1;         /* its record has an older one before it (engine/durable/compact.h) */
     uint8_t promised : 1;       /* in flight, and to be sent once it is durable */
     uint8_t paged : 1;          /* only in queues */
 };
@@ -66,6 +67,8 @@ struct inflight {
 
 /* Gives the delivery an identifier and the last place. False when out of memory or all 65 535 identifiers are in use. */
 bool inflight_add(struct budget_account *account, struct inflight *f, struct delivery *delivery);
+/* Gives it the last place under the identifier that it has. False when out of memory, or if another has that. */
+bool inflight_restore(struct budget_account *account, struct inflight *f, struct delivery *delivery);
 /* The delivery of an identifier, or NULL; borrowed. */
 struct delivery *inflight_get(const struct inflight *f, uint16_t packet_id);
 /* Takes it out; the caller owns it now. */

@@ -553,6 +553,7 @@ bring_back(struct shard *shard, struct page *page, struct bytes content)
         return result;
     }
     queue_take(shard, q, page->item);
+    compact_inserted(shard, q); /* old records, even where they come last */
     end_page(shard, page);
     for (struct delivery *d = first, *after; d != NULL; d = after) {
         after = d->next;

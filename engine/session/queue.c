@@ -59,6 +59,9 @@ void
 queue_insert(struct shard *shard, struct queue *q, struct delivery *next, struct delivery *item)
 {
     struct delivery *previous = next != NULL ? next->previous : q->last;
+    if (next != NULL) {
+        compact_inserted(shard, q);
+    }
     item->previous = previous;
     item->next = next;
     *(previous != NULL ? &previous->next : &q->first) = item;
@@ -74,6 +77,7 @@ queue_insert(struct shard *shard, struct queue *q, struct delivery *next, struct
 void
 queue_take(struct shard *shard, struct queue *q, struct delivery *item)
 {
+    compact_leaves(shard, item);
     *(item->previous != NULL ? &item->previous->next : &q->first) = item->next;
     *(item->next != NULL ? &item->next->previous : &q->last) = item->previous;
     item->next = item->previous = NULL;

@@ -38,37 +38,64 @@ keep_client_id(struct shard *shard, struct session *s, struct bytes id)
     return true;
 }
 
-/* Back to the slab, where its identity says that it is no session. */
 static void
-give_session(struct shard *shard, struct session *s)
+forget_client_id(struct shard *shard, struct session *s)
 {
     if (s->client_id_size > SESSION_ID_INLINE) {
         budget_refund(shard->account, s->client_id_size);
         free(s->client_id.heap);
     }
-    s->identity = 0;
-    slab_give(&shard->sessions, s);
+    s->client_id_size = 0;
 }
 
 struct session *
 session_begin(struct shard *shard, struct bytes client_id, uint64_t client_hash)
+{
+    struct session *s = session_recall(shard, (uint64_t)shard->number << 56 | ++shard->session_serial);
+    if (s != NULL && !session_name(shard, s, client_id, client_hash)) {
+        session_end(shard, &s);
+    }
+    return s;
+}
+
+struct session *
+session_recall(struct shard *shard, uint64_t identity)
 {
     struct session *s = slab_take(&shard->sessions);
     if (s == NULL) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         return NULL;
     }
-    s->client_hash = (uint32_t)client_hash;
     s->timer.kind = TIMER_SESSION;
-    s->identity = (uint64_t)shard->number << 56 | ++shard->session_serial;
+    s->identity = identity;
+    return s;
+}
+
+bool
+session_name(struct shard *shard, struct session *s, struct bytes client_id, uint64_t client_hash)
+{
+    assert(s->client_id_size == 0 && client_id.size > 0);
+
+    s->client_hash = (uint32_t)client_hash;
     if (!keep_client_id(shard, s, client_id) || !session_table_add(&shard->session_table, s)) {
+        forget_client_id(shard, s);
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
-        give_session(shard, s);
-        return NULL;
+        return false;
     }
     atomic_fetch_add_explicit(&shard->broker->session_count, 1, memory_order_relaxed);
     stats_add(&shard->stats.sessions, 1);
-    return s;
+    return true;
+}
+
+static void
+forget_name(struct shard *shard, struct session *s)
+{
+    if (s->client_id_size > 0) {
+        session_table_remove(&shard->session_table, s);
+        forget_client_id(shard, s);
+        atomic_fetch_sub_explicit(&shard->broker->session_count, 1, memory_order_relaxed);
+        stats_sub(&shard->stats.sessions, 1);
+    }
 }
 
 struct session_owed *
@@ -192,14 +219,14 @@ session_end(struct shard *shard, struct session **sp)
     replay_cancel_all(shard, s);
     if (s->extra != NULL) {
         principal_free(shard->account, &s->extra->principal);
+        s->extra->received_count = 0;
         session_tidy(shard, s);
     }
     assert(s->extra == NULL);
 
-    session_table_remove(&shard->session_table, s);
-    atomic_fetch_sub_explicit(&shard->broker->session_count, 1, memory_order_relaxed);
-    stats_sub(&shard->stats.sessions, 1);
-    give_session(shard, s);
+    forget_name(shard, s);
+    s->identity = 0; /* back in the slab this says that it is no session */
+    slab_give(&shard->sessions, s);
 }
 
 /* Nothing counts as unacknowledged on a connection that is gone. */
@@ -275,6 +302,26 @@ session_timer(struct shard *shard, struct session *s)
 
 /* ------------------------------------------------------------------------------------------------------------------- will */
 
+struct session_will *
+session_put_will(struct shard *shard, struct session *s, struct message **message)
+{
+    struct session_extra *extra = session_need_extra(shard, s);
+    struct session_will *w = extra ? calloc(1, sizeof *w) : NULL;
+    if (w == NULL) {
+        shard_message_unref(shard, message);
+        session_tidy(shard, s);
+        return NULL;
+    }
+    budget_charge(shard->account, sizeof *w);
+    w->timer.kind = TIMER_WILL;
+    w->session = s;
+    w->message = *message;
+    w->message->publisher = s->identity;
+    *message = NULL;
+    extra->will = w;
+    return w;
+}
+
 bool
 session_set_will(struct shard *shard, struct session *s, const struct will *will)
 {
@@ -285,21 +332,13 @@ session_set_will(struct shard *shard, struct session *s, const struct will *will
         }
         properties = bytes_of(shard->scratch, forward_properties(&will->properties, shard->scratch));
     }
-    struct session_extra *extra = session_need_extra(shard, s);
-    struct session_will *w = extra ? calloc(1, sizeof *w) : NULL;
-    struct message *message = w ? message_make(shard->account, will->topic, properties, will->payload) : NULL;
-    if (message == NULL) {
-        free(w);
-        session_tidy(shard, s);
+    struct message *message = message_make(shard->account, will->topic, properties, will->payload);
+    struct session_will *w = message != NULL ? session_put_will(shard, s, &message) : NULL;
+    if (w == NULL) {
         return false;
     }
-    budget_charge(shard->account, sizeof *w);
-    message->qos = will->qos;
-    message->retain = will->retain;
-    message->publisher = s->identity;
-    w->timer.kind = TIMER_WILL;
-    w->session = s;
-    w->message = message;
+    w->message->qos = will->qos;
+    w->message->retain = will->retain;
     if (properties_has(&will->properties, PROPERTY_WILL_DELAY_INTERVAL)) {
         w->delay_s = will->properties.will_delay_s;
     }
@@ -307,7 +346,6 @@ session_set_will(struct shard *shard, struct session *s, const struct will *will
         w->has_expiry = true;
         w->expiry_s = will->properties.message_expiry_s;
     }
-    extra->will = w;
     return true;
 }
 

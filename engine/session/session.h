@@ -178,6 +178,13 @@ void session_tidy(struct shard *shard, struct session *session);
 struct session *session_begin(struct shard *shard, struct bytes client_id, uint64_t client_hash);
 
 /*
+ * The two halves of it, for one that was there before a restart: it keeps its identity, and is in no table before it has its name. NULL, or false, when out of memory; the caller
+ * then ends it.
+ */
+struct session *session_recall(struct shard *shard, uint64_t identity);
+bool session_name(struct shard *shard, struct session *session, struct bytes client_id, uint64_t client_hash);
+
+/*
  * The connection is gone (or given up). Starts the will's delay and the session's expiry; ends the session at once if it expires at 0. `publish_will` false: a normal
  * DISCONNECT deleted it (MQTT5 [MQTT-3.14.4-3]). Nulls the pointer if the session ended.
  */
@@ -195,6 +202,8 @@ void session_will_timer(struct shard *shard, struct session_will *will);
 
 /* Takes over the will of a CONNECT; false when out of memory. */
 bool session_set_will(struct shard *shard, struct session *session, const struct will *will);
+/* A will around this message, which it takes over; without a delay and an expiry. The session has none. NULL when out of memory. */
+struct session_will *session_put_will(struct shard *shard, struct session *session, struct message **message);
 void session_drop_will(struct shard *shard, struct session *session);
 
 /* ---------------------------------------------------------------------------------------------------------- what is owed */

@@ -1,6 +1,7 @@
 #include "test/support/world.h"
 
 #include "codec/websocket.h"
+#include "engine/durable/recover.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,29 @@ die(const char *what, const char *detail)
 {
     fprintf(stderr, "world: %s: %s\n", what, detail);
     abort();
+}
+
+/* Shards take their turns until all of them listen. */
+static void
+start_shards(struct broker *broker)
+{
+    char error[512];
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        if (shard_enter(broker->shards[i]) != 0) {
+            die("start", "a shard cannot enter");
+        }
+    }
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        if (recover_shard(broker->shards[i], error, sizeof error) != 0) {
+            die("start", error);
+        }
+    }
+    for (unsigned turns = 0; !broker_is_open(broker); turns++) {
+        if (turns == TURNS_MAX) {
+            die("start", "the broker does not open");
+        }
+        shard_turn(broker->shards[turns % broker->shard_count], false);
+    }
 }
 
 struct world *
@@ -33,11 +57,7 @@ world_open(uint64_t seed, unsigned shards, const char *options)
     if (world->broker == NULL || broker_listen(world->broker, error, sizeof error) != 0) {
         die("start", error);
     }
-    for (unsigned i = 0; i < shards; i++) {
-        if (shard_enter(world->broker->shards[i]) != 0) {
-            die("start", "a shard cannot enter");
-        }
-    }
+    start_shards(world->broker);
     world->sim = sim_of(world->broker->ios);
     return world;
 }

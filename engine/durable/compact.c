@@ -1,0 +1,264 @@
+#include "engine/durable/compact.h"
+
+#include "engine/durable/keep.h"
+#include "engine/journal/journal.h"
+#include "engine/session/page.h"
+#include "engine/session/session.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+/* When a walk begins: see compact.h. */
+#define BEGIN_LIVE 2u
+#define BEGIN_SEGMENTS 4u
+/* Bytes copied for each that is appended by others. */
+#define PACE 2u
+/* Copied per turn whatever else happens, and at most. */
+#define STEP_BYTES_MIN 4096u
+#define STEP_BYTES_MAX (1 << 20)
+/* What looking at something costs that need not be copied, in bytes of copying. */
+#define LOOK_BYTES 64
+/* Retained messages or nodes looked at in one go. */
+#define NODES 64u
+/* Pages that are to be read and copied at a time. */
+#define PAGE_COPIES_MAX 64u
+/* Beyond this the disk is behind: copies wait, as publishers do (engine/shard.c). */
+#define BACKLOG_MAX (64u << 20)
+
+void
+compact_init(struct shard *shard)
+{
+    shard->compact = (struct compact){.live = UINT64_MAX};
+}
+
+void
+compact_fini(struct shard *shard)
+{
+    retained_walk_end(&shard->compact.retained);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ when */
+
+static uint64_t
+live_bytes(const struct shard *shard)
+{
+    uint64_t memory = (shard->account->bytes > 0 ? (uint64_t)shard->account->bytes : 0) + stats_get(&shard->stats.paged_bytes);
+    return shard->compact.live < memory ? shard->compact.live : memory;
+}
+
+static bool
+should_begin(const struct shard *shard)
+{
+    const struct compact *c = &shard->compact;
+    if (c->rested <= c->cut || journal_committed(shard->journal) < c->ended_at) {
+        return false; /* nothing could be cut off, or the last cut has not taken effect yet */
+    }
+    uint64_t used = journal_bytes_used(shard->journal);
+    uint64_t live = live_bytes(shard);
+    uint64_t segment = shard->config->persistence_segment_size;
+    if (journal_room(shard->journal) != JOURNAL_FREE) {
+        return used > live + live / 4 + 2 * segment;
+    }
+    /* What a walk has found to be live stays so until something is appended. */
+    return used >= BEGIN_LIVE * live + BEGIN_SEGMENTS * segment && journal_end(shard->journal) - c->ended_at >= live / 2;
+}
+
+static void
+note_rest(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    if (shard->now_ms < c->next_rested_ms) {
+        return;
+    }
+    /* At first: what is from before the start has rested. */
+    c->rested = c->next_rested_ms == 0 ? journal_segment_start(shard->journal) : c->next_rested;
+    c->next_rested = journal_segment_start(shard->journal);
+    c->next_rested_ms = shard->now_ms + COMPACT_REST_MS;
+}
+
+static void
+begin(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    c->retained = retained_walk_begin_all(shard->retained);
+    if (c->retained == NULL) {
+        return; /* out of memory: next turn */
+    }
+    c->state = COMPACT_RETAINED;
+    c->cut = c->rested;
+    c->copied = 0;
+    c->credit = 0;
+    c->seen_end = journal_end(shard->journal);
+}
+
+/* C1 holds. */
+static void
+finish(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    c->state = COMPACT_IDLE;
+    c->live = c->copied;
+    c->ended_at = journal_end(shard->journal);
+    journal_cut(shard->journal, c->cut);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- steps */
+
+/* What was appended since is ours. */
+static void
+count_copied(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    uint64_t end = journal_end(shard->journal);
+    c->copied += end - c->seen_end;
+    c->credit -= (int64_t)(end - c->seen_end) + LOOK_BYTES;
+    c->seen_end = end;
+}
+
+static void
+step_retained(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    uint32_t nodes = NODES;
+    struct message *m = retained_walk_next(c->retained, shard->now_ms, &nodes);
+    if (m != NULL) {
+        keep_copy_retained(shard, m, c->cut);
+    } else if (nodes > 0) {
+        retained_walk_end(&c->retained);
+        c->sessions = (struct slab_walk){0};
+        c->session = NULL;
+        c->state = COMPACT_SESSIONS;
+    }
+}
+
+static void
+begin_session(struct shard *shard, struct session *session)
+{
+    struct compact *c = &shard->compact;
+    c->session = session;
+    c->identity = session->identity;
+    c->queue = session->owed != NULL ? &session->owed->queue : NULL;
+    c->at = session_get_owed(session)->queue.first;
+    c->again = false;
+    keep_copy_session(shard, session);
+}
+
+/* What was in the queue before its turn came is in flight now, so these come last; all at once, as there are not many. */
+static void
+end_session(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    for (struct delivery *d = session_get_owed(c->session)->inflight.first; d != NULL; d = d->next) {
+        keep_copy_delivery(shard, c->session, d, c->cut);
+    }
+    c->queue = NULL;
+    c->session = NULL;
+}
+
+static void
+copy_item(struct shard *shard, struct delivery *d)
+{
+    struct compact *c = &shard->compact;
+    if (!d->paged) {
+        keep_copy_delivery(shard, c->session, d, c->cut);
+        return;
+    }
+    /* It is read for that, and comes when it comes; but what it costs is known. */
+    if (d->kept_at < c->cut) {
+        c->copied += d->page->size;
+        c->credit -= d->page->size;
+    }
+    page_copy(shard, d, c->cut);
+}
+
+static void
+step_session(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    if (c->session->identity != c->identity) {
+        c->queue = NULL;
+        c->session = NULL; /* it has ended, and perhaps another has its place: that one's records are new */
+        c->at = NULL;
+    } else if (c->at != NULL) {
+        struct delivery *d = c->at;
+        c->at = d->next;
+        copy_item(shard, d);
+    } else if (c->again) {
+        c->again = false;
+        c->at = session_get_owed(c->session)->queue.first;
+    } else {
+        end_session(shard);
+    }
+}
+
+/* The next kept session; false if there is none any more. */
+static bool
+next_session(struct shard *shard)
+{
+    struct session *s = slab_walk(&shard->sessions, &shard->compact.sessions);
+    if (s == NULL) {
+        return false;
+    }
+    if (s->identity != 0 && keep_is_kept(s)) {
+        begin_session(shard, s);
+    }
+    return true;
+}
+
+/* One small thing. */
+static void
+step(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    if (c->state == COMPACT_RETAINED) {
+        step_retained(shard);
+    } else if (c->session != NULL) {
+        step_session(shard);
+    } else if (!next_session(shard)) {
+        c->state = COMPACT_PAGES;
+    }
+    count_copied(shard);
+}
+
+static void
+earn_credit(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    uint64_t end = journal_end(shard->journal);
+    c->credit += (int64_t)(PACE * (end - c->seen_end) + STEP_BYTES_MIN);
+    c->seen_end = end;
+}
+
+static bool
+may_append(const struct shard *shard)
+{
+    return journal_room(shard->journal) != JOURNAL_STUCK && journal_backlog(shard->journal) < BACKLOG_MAX;
+}
+
+void
+compact_step(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    note_rest(shard);
+    if (c->state == COMPACT_IDLE && may_append(shard) && should_begin(shard)) {
+        begin(shard);
+    }
+    if (c->state == COMPACT_IDLE) {
+        return;
+    }
+    earn_credit(shard);
+    int64_t least = c->credit - STEP_BYTES_MAX;
+    while (c->state < COMPACT_PAGES && shard->pages->copying_count < PAGE_COPIES_MAX && c->credit > 0 && c->credit > least && may_append(shard)) {
+        step(shard);
+    }
+    if (c->state == COMPACT_PAGES && !page_copies(shard)) {
+        finish(shard);
+    }
+}
+
+bool
+compact_is_eager(const struct shard *shard)
+{
+    uint8_t state = shard->compact.state;
+    return (state == COMPACT_RETAINED || state == COMPACT_SESSIONS) && shard->pages->copying_count < PAGE_COPIES_MAX && journal_room(shard->journal) == JOURNAL_FULL && may_append(shard);
+}
