@@ -10,8 +10,8 @@
 void
 oracle_init(struct oracle *o, uint64_t seed, uint32_t actor_count)
 {
-    struct trace trace = o->trace; /* its memory serves all runs */
-    *o = (struct oracle){.seed = seed, .actor_count = actor_count, .trace = trace};
+    /* The trace's memory serves all runs. */
+    *o = (struct oracle){.seed = seed, .actor_count = actor_count, .trace = o->trace, .program = o->program};
     trace_clear(&o->trace);
     o->actor_session = malloc(actor_count * sizeof *o->actor_session);
     o->actor_link = malloc(actor_count * sizeof *o->actor_link);
@@ -121,9 +121,15 @@ oracle_fail(struct oracle *o, uint32_t actor, uint32_t message, const char *form
         show_subscriptions(o, actor, message);
     }
     trace_show(&o->trace, actor, message, TRACE_SHOWN);
-    fprintf(stderr, "repeat: build/asan/sim_random_test --seed %llu\n", (unsigned long long)o->seed);
-    fflush(stderr);
+    oracle_say_how_to_repeat(o);
     _Exit(1);
+}
+
+void
+oracle_say_how_to_repeat(const struct oracle *o)
+{
+    fprintf(stderr, "repeat: build/asan/%s --seed %llu\n", o->program, (unsigned long long)o->seed);
+    fflush(stderr);
 }
 
 struct oracle_message *

@@ -137,11 +137,13 @@ struct oracle_session {
 
 struct oracle {
     struct trace trace;
+    const char *program;   /* that runs it */
     uint64_t seed;
     uint64_t tick;
     uint64_t now_ns;
     uint32_t actor_count;
-    uint32_t shard_count;
+    uint32_t shard_count;  /* at present */
+    uint32_t crash_count, restart_count; /* so far */
     bool queue_qos0;       /* the broker's queue_qos0_messages */
     bool drops_qos0;       /* its max_output_bytes is so low that readers lose QoS 0 messages at once */
     struct oracle_message *messages;
@@ -176,6 +178,7 @@ void oracle_fini(struct oracle *o);
 /* Notes an event. `what` is a printf format for a and b; static. */
 void oracle_note(struct oracle *o, uint32_t actor, uint32_t message, const char *what, uint32_t a, uint32_t b);
 _Noreturn void oracle_fail(struct oracle *o, uint32_t actor, uint32_t message, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void oracle_say_how_to_repeat(const struct oracle *o);
 uint64_t oracle_now_ms(const struct oracle *o);
 struct oracle_message *oracle_message(struct oracle *o, uint32_t uid);
 /* The actor's present session, or NULL. */
