@@ -606,10 +606,10 @@ void
 sim_disk_advance(struct sim_disk_user *user, uint64_t now_ns)
 {
     struct sim_disk *disk = user->disk;
+    disk->now_ns = disk->now_ns > now_ns ? disk->now_ns : now_ns; /* after a crash too: time passes until the next world begins */
     if (!is_alive(user)) {
         return;
     }
-    disk->now_ns = disk->now_ns > now_ns ? disk->now_ns : now_ns;
     for (struct operation *next; (next = next_to_apply(user, now_ns)) != NULL;) {
         apply(disk, next);
     }
