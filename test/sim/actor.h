@@ -30,6 +30,7 @@ struct actor_stage {
     uint16_t receive_maximum; /* the broker's, as configured */
     uint16_t window_max;      /* the broker's max_inflight_messages */
     uint32_t payload_large_percent;
+    uint64_t stopping_ms;     /* the broker takes leave since then; 0: it does not */
     uint32_t hot_topic;       /* most is published here; NAMES_TOPICS: nowhere in particular */
 };
 
@@ -58,6 +59,7 @@ struct actor_incoming {
     uint8_t qos;
     uint8_t state;       /* enum actor_incoming_state, actor_receive.c */
     bool surely;         /* the acknowledgement has arrived */
+    bool durably;        /* and the world has rested since: a crash does not undo it */
     bool counted;        /* against our Receive Maximum */
     uint32_t acked_link, released_link;
     uint64_t acked;      /* tick */
@@ -133,6 +135,8 @@ void actor_set_stuck(struct actor *a, bool stuck);
 void actor_ended(struct actor *a, uint8_t reason);
 void actor_connack(struct actor *a, const struct connack *connack);
 void actor_pump_echoes(struct actor *a);
+/* The broker went down at `since_ms`; with the oracle's clock at the time at which it runs again. */
+void actor_crashed(struct actor *a, uint64_t since_ms);
 
 /* actor_send.c */
 void actor_send(struct actor *a, const struct packet *packet);
@@ -158,5 +162,7 @@ bool actor_send_acks(struct actor *a, uint32_t count);
 void actor_heard(struct actor *a, uint64_t tick);
 /* The connection is gone: what was not acknowledged will come again. */
 void actor_forget_acks(struct actor *a);
+/* The broker has crashed: what it knew of our acknowledgements since the last rest is gone, and of deliveries at QoS 1 perhaps their packet identifiers. */
+void actor_doubt_incoming(struct actor *a);
 
 #endif

@@ -231,6 +231,21 @@ actor_disconnect(struct actor *a, uint8_t reason, bool change_expiry, uint64_t e
 }
 
 void
+actor_crashed(struct actor *a, uint64_t since_ms)
+{
+    if (a->state != ACTOR_AWAY && a->state != ACTOR_CLOSING) {
+        lose(a, ORACLE_LOST_BROKEN, since_ms);
+    }
+    close_echoes(a);
+    if (a->client != NULL) {
+        client_close(&a->client);
+    }
+    a->state = ACTOR_AWAY;
+    a->not_before_ms = 0; /* nothing of an earlier CONNECT is on its way any more */
+    actor_doubt_incoming(a);
+}
+
+void
 actor_set_stuck(struct actor *a, bool stuck)
 {
     struct oracle *o = a->stage->oracle;
@@ -244,6 +259,12 @@ void
 actor_ended(struct actor *a, uint8_t reason)
 {
     struct oracle *o = a->stage->oracle;
+    if (a->stage->stopping_ms != 0) {
+        lose(a, ORACLE_LOST_BROKEN, a->stage->stopping_ms);
+        client_close(&a->client);
+        a->state = ACTOR_AWAY;
+        return;
+    }
     uint64_t due_ms = a->last_sent_ms + a->keep_alive_s * 1500ull;
     if (!a->silent || a->state != ACTOR_OPEN) {
         oracle_fail(o, a->number, ORACLE_NONE, "the broker ended the connection, reason 0x%02X", reason);

@@ -128,6 +128,19 @@ new_incoming(struct actor *a, const struct publish *publish)
     return &a->incoming[a->incoming_count++];
 }
 
+/* For this client it is a first delivery; after a crash it may be one of those that came before. */
+static uint32_t
+receive_first(struct actor *a, const struct publish *publish)
+{
+    struct oracle *o = a->stage->oracle;
+    if (publish->qos != 1 || !oracle_comes_after_crash(o, a->link, publish)) {
+        return oracle_received(o, a->link, publish);
+    }
+    uint32_t uid = oracle_identify(o, a->link, publish);
+    oracle_received_again(o, a->link, uid, publish, true);
+    return uid;
+}
+
 void
 actor_received(struct actor *a, struct publish *publish)
 {
@@ -141,14 +154,14 @@ actor_received(struct actor *a, struct publish *publish)
     if (is_again(a, in, publish)) {
         oracle_received_again(o, a->link, in->message, publish, is_over(in) || may_be_withdrawn(a, in));
     } else {
-        uint32_t uid = oracle_received(o, a->link, publish);
+        uint32_t uid = receive_first(a, publish);
         in = new_incoming(a, publish);
         *in = (struct actor_incoming){.message = uid, .packet_id = publish->packet_id, .qos = publish->qos, .released_link = ORACLE_NONE};
     }
     in->link = a->link;
     in->state = INCOMING_RECEIVED;
     in->counted = true;
-    in->surely = false;
+    in->surely = in->durably = false;
     count_in_flight(a, in->message);
     add_ack(a, in->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, in->packet_id);
 }
@@ -179,7 +192,7 @@ send_one_ack(struct actor *a, const struct actor_ack *ack)
     } else {
         in->state = INCOMING_ACKED;
     }
-    in->surely = false;
+    in->surely = in->durably = false;
     in->acked_link = a->link;
     in->acked = a->stage->oracle->tick;
     if (in->counted && ack->type != PACKET_PUBREC) {
@@ -228,9 +241,26 @@ actor_settled(struct actor *a)
     for (uint32_t i = 0; i < a->incoming_count; i++) {
         struct actor_incoming *in = &a->incoming[i];
         if (a->state == ACTOR_OPEN && in->state != INCOMING_RECEIVED && (in->acked_link == a->link || (resent && is_over(in)))) {
-            in->surely = true;
+            in->surely = in->durably = true;
         }
         if (!(in->surely && is_over(in))) {
+            a->incoming[kept++] = *in;
+        }
+    }
+    a->incoming_count = kept;
+}
+
+void
+actor_doubt_incoming(struct actor *a)
+{
+    struct oracle *o = a->stage->oracle;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < a->incoming_count; i++) {
+        struct actor_incoming *in = &a->incoming[i];
+        in->surely = in->durably;
+        if (in->qos == 1 && o->actor_session[a->number] != ORACLE_NONE) {
+            oracle_unsure(o, o->actor_session[a->number], in->message, in->packet_id);
+        } else {
             a->incoming[kept++] = *in;
         }
     }

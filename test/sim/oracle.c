@@ -178,6 +178,7 @@ oracle_new_message(struct oracle *o, const struct oracle_message *message)
     m->link = ORACLE_NONE;
     m->attempts = 0;
     m->judged = false;
+    m->crashes = o->crash_count;
     return uid;
 }
 
@@ -218,6 +219,7 @@ void
 oracle_settled(struct oracle *o)
 {
     oracle_note(o, ORACLE_NONE, ORACLE_NONE, "the world rests", 0, 0);
+    o->rested = o->tick;
     oracle_wills_settled(o);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < o->unsettled_count; i++) {

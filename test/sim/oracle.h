@@ -11,6 +11,9 @@
  * Ticks count the oracle's events and order them; milliseconds are the simulated clock's, for what depends on time. ORACLE_SLACK_MS bounds how long after a client's
  * doing the broker may notice it.
  *
+ * When the broker crashes, everything that it has promised by then still holds: a PUBLISH that was acknowledged, a SUBACK, a CONNACK, and all of which the world had come
+ * to rest. Of what was under way each piece may have happened or not; oracle_crash.c says what that makes possible, and no more than that.
+ *
  * A violation prints what is wrong, a trace of what led there, and how to repeat it, and ends the process.
  */
 #ifndef TIDEWIRE_TEST_SIM_ORACLE_H
@@ -62,6 +65,7 @@ struct oracle_reception {
     bool retain;
     bool dup;
     bool doubtful;                     /* may have been a redelivery of an earlier one: needs no explanation of its own, but may be what was owed */
+    bool unsure;                       /* the broker may have forgotten in a crash that it was acknowledged, or even sent: the same may come once more */
     uint8_t identifier_count;
     uint32_t identifiers[ORACLE_IDENTIFIERS_MAX];
 };
@@ -85,6 +89,7 @@ struct oracle_message {
     bool content_type;                 /* says "t<uid>" */
     bool mixed;                        /* sent over versions with and without properties: it may have them or not */
     bool judged;
+    uint32_t crashes;                  /* that there had been when it was first sent */
 };
 
 enum oracle_will_state {
@@ -101,6 +106,7 @@ struct oracle_will {
     uint8_t state;
     bool immediate;     /* DUE whatever a new connection says */
     uint64_t due_lo_ms, due_hi_ms;
+    bool twice;         /* a crash came when it may just have been published */
 };
 
 struct oracle_link {
@@ -112,6 +118,7 @@ struct oracle_link {
     uint64_t expiry_ms;
     uint64_t connecting, opened, ended;  /* ticks */
     uint64_t connecting_ms;
+    uint64_t lost_ms;   /* as oracle_lost() was told */
     uint64_t silent_ms; /* its keep-alive ends it then; 0: it is not silent */
     uint64_t stuck;     /* the last tick at which it did not read; 0: none; ORACLE_NEVER: it still does not */
 };
@@ -123,6 +130,7 @@ struct oracle_session {
     bool ended;
     bool doubtful;      /* may have ended: owed nothing any more */
     uint64_t begun;
+    uint64_t crashed;   /* a crash took it, or what it had given back and nobody had yet */
     uint64_t lost_lo_ms, lost_hi_ms;     /* the broker noticed the end of the connection within */
     uint64_t expiry_lo_ms, expiry_hi_ms; /* how long it is kept after that */
     struct oracle_subscription *subscriptions;
@@ -140,6 +148,7 @@ struct oracle {
     const char *program;   /* that runs it */
     uint64_t seed;
     uint64_t tick;
+    uint64_t rested;       /* the last tick at which the world was at rest: what came before is on the disk */
     uint64_t now_ns;
     uint32_t actor_count;
     uint32_t shard_count;  /* at present */
@@ -227,6 +236,9 @@ void oracle_will_overtaken(struct oracle *o, uint32_t will, uint64_t connecting_
 void oracle_wills_settled(struct oracle *o);
 /* One was received: may that be? */
 void oracle_judge_will(struct oracle *o, uint32_t actor, uint32_t uid);
+/* Before the connections of a broker that crashed at `since_ms` are taken as lost, and after. */
+void oracle_wills_crashing(struct oracle *o, uint64_t since_ms);
+void oracle_wills_crashed(struct oracle *o, uint64_t since_ms, bool orderly);
 
 /* --------------------------------------------------------------------------------------------- oracle.c: publishing */
 
@@ -263,6 +275,20 @@ bool oracle_same_form(struct oracle *o, uint32_t link, uint32_t uid, const struc
 void oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish, bool doubtful);
 /* What an empty payload is: one of the topic's that the session may get. */
 uint32_t oracle_identify(struct oracle *o, uint32_t link, const struct publish *publish);
+
+/* A first delivery, or so it seems: true if it may be one that has come before, and that a crash has made unsure. That one is not expected again. */
+bool oracle_comes_after_crash(struct oracle *o, uint32_t link, const struct publish *publish);
+
+/* ------------------------------------------------------------------------------------------------ oracle_crash.c: crashes */
+
+/*
+ * The broker went down at `since_ms`, and runs again now. The first before its connections are taken as lost (oracle_lost and oracle_not_connected), the second after.
+ * `orderly`: it took leave of its disk, and has lost nothing that it had handled.
+ */
+void oracle_crashing(struct oracle *o, uint64_t since_ms, bool orderly);
+void oracle_crashed(struct oracle *o, uint64_t since_ms, bool orderly);
+/* The session's client has this delivery under this packet identifier, and the broker may not know that any more. */
+void oracle_unsure(struct oracle *o, uint32_t session, uint32_t uid, uint16_t packet_id);
 
 /* ------------------------------------------------------------------------------------- oracle_owed.c: what must have been */
 

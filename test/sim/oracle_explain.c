@@ -162,17 +162,19 @@ struct matching {
 };
 
 static void
-add_slots(const struct oracle_session *session, const struct oracle_message *m, struct matching *matching)
+add_slots(const struct oracle *o, const struct oracle_session *session, const struct oracle_message *m, struct matching *matching)
 {
-    uint32_t attempts = m->qos == 1 ? m->attempts : 1;
+    uint32_t crashes = o->crash_count - m->crashes;
+    uint32_t attempts = m->will != ORACLE_NONE ? 1u + o->wills[m->will].twice : m->qos == 1 ? m->attempts : 1;
     matching->slots[matching->slot_count++] = (struct slot){NULL, attempts};
     for (const struct oracle_subscription *s = session->subscriptions; s != NULL && matching->slot_count < SLOTS_MAX; s = s->next) {
         if (!names_match(s->filter, m->topic)) {
             continue;
         }
         bool replay = s->filter < NAMES_SHARED;
-        /* A shared QoS 1 message may go round; one of QoS 2 has one receiver (the versions of one subscription count as several here). */
-        uint32_t capacity = replay || (m->qos != 1 && s->qos != 1) ? 1 : RECEPTIONS_MAX;
+        /* A shared QoS 1 message may go round; one of QoS 2 has one receiver, and one more for each crash (the versions of one subscription count as several here). */
+        uint32_t once = replay ? 1 : 1 + crashes;
+        uint32_t capacity = replay || (m->qos != 1 && s->qos != 1) ? once : RECEPTIONS_MAX;
         matching->slots[matching->slot_count++] = (struct slot){s, capacity};
     }
 }
@@ -217,6 +219,6 @@ oracle_explain_all(struct oracle *o, uint32_t uid, uint32_t session)
             matching.receptions[matching.reception_count++] = r;
         }
     }
-    add_slots(&o->sessions[session], m, &matching);
+    add_slots(o, &o->sessions[session], m, &matching);
     return assign(o, uid, &matching, 0);
 }

@@ -218,11 +218,25 @@ judge_replays(struct oracle *o, uint32_t session)
     }
 }
 
+/* What a crash had made unsure has come again by now, or it never will. */
+static void
+end_doubts(struct oracle *o)
+{
+    for (uint32_t uid = 0; uid < o->message_count; uid++) {
+        for (struct oracle_reception *r = o->messages[uid].receptions; r != NULL; r = r->next) {
+            r->unsure = r->unsure && !reads(o, &o->sessions[r->session]);
+        }
+    }
+}
+
 void
 oracle_checkpoint(struct oracle *o)
 {
     oracle_note(o, ORACLE_NONE, ORACLE_NONE, "checkpoint", 0, 0);
     judge_new_messages(o);
+    if (o->crash_count > 0) {
+        end_doubts(o);
+    }
     for (uint32_t i = 0; i < o->actor_count; i++) {
         uint32_t session = o->actor_session[i];
         if (session != ORACLE_NONE && !o->sessions[session].ended) {
@@ -239,7 +253,7 @@ struct group {
     uint32_t surely;   /* deliveries that nothing but the group explains */
     uint32_t possibly;
     uint8_t qos;       /* the least that a possible member asked for */
-    bool lost;         /* a member's session ended: what it had in flight at QoS 2 went with it; or it is away for ever with what it holds */
+    bool lost;         /* a member's session ended: what it had in flight at QoS 2, or in a crash, went with it; or it is away for ever with what it holds */
 };
 
 static void
@@ -253,7 +267,7 @@ count_in_session(struct oracle *o, uint32_t uid, uint32_t filter, uint32_t sessi
     for (const struct oracle_subscription *v = s->subscriptions; v != NULL; v = v->next) {
         if (v->filter == filter && m->sent < v->gone) {
             g->qos = v->qos < g->qos ? v->qos : g->qos;
-            g->lost |= s->doubtful || (s->ended && m->qos == 2 && v->qos == 2);
+            g->lost |= s->doubtful || (s->ended && m->qos == 2 && v->qos == 2) || (s->crashed != ORACLE_NEVER && m->sent < s->crashed);
         }
     }
     uint32_t here_count = 0;
@@ -308,7 +322,7 @@ judge_group(struct oracle *o, uint32_t uid, uint32_t filter)
         count_in_session(o, uid, filter, session, &g);
     }
     uint8_t qos = m->qos < g.qos ? m->qos : g.qos;
-    if (qos == 2 && g.surely > 1) {
+    if (qos == 2 && g.surely > 1 + o->crash_count - m->crashes) {
         show_members(o, uid, filter);
         oracle_fail(o, ORACLE_NONE, uid, "received by %u members of the group of filter %u at QoS 2", g.surely, filter);
     }

@@ -266,6 +266,22 @@ oracle_received(struct oracle *o, uint32_t link, const struct publish *publish)
     return uid;
 }
 
+bool
+oracle_comes_after_crash(struct oracle *o, uint32_t link, const struct publish *publish)
+{
+    uint32_t uid = oracle_identify(o, link, publish);
+    struct oracle_reception now = reception_of(o, link, publish);
+    struct oracle_reception *r = uid == ORACLE_NONE ? NULL : o->messages[uid].receptions;
+    while (r != NULL && !(r->unsure && r->session == now.session && same_form(r, &now))) {
+        r = r->next;
+    }
+    if (r == NULL) {
+        return false;
+    }
+    r->unsure = false;
+    return true;
+}
+
 void
 oracle_received_again(struct oracle *o, uint32_t link, uint32_t uid, const struct publish *publish, bool doubtful)
 {

@@ -23,7 +23,7 @@ new_session(struct oracle *o, uint32_t actor, uint32_t link)
         o->session_room = o->session_room ? o->session_room * 2 : 64;
         o->sessions = realloc(o->sessions, o->session_room * sizeof *o->sessions);
     }
-    o->sessions[o->session_count] = (struct oracle_session){.actor = actor, .link = link, .first_link = link, .begun = o->tick};
+    o->sessions[o->session_count] = (struct oracle_session){.actor = actor, .link = link, .first_link = link, .begun = o->tick, .crashed = ORACLE_NEVER};
     return o->session_count++;
 }
 
@@ -182,6 +182,7 @@ oracle_lost(struct oracle *o, uint32_t link, enum oracle_loss how, uint64_t sinc
     oracle_note(o, l->actor, ORACLE_NONE, what[how], 0, 0);
     l->ended = o->tick;
     since_ms = l->silent_ms != 0 && l->silent_ms < since_ms ? l->silent_ms : since_ms;
+    l->lost_ms = since_ms;
     s->lost_lo_ms = since_ms;
     s->lost_hi_ms = oracle_now_ms(o) + ORACLE_SLACK_MS;
     if (l->will == ORACLE_NONE) {

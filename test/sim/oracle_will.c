@@ -59,6 +59,9 @@ oracle_will_due(struct oracle *o, uint32_t will, const struct oracle_session *s,
 {
     struct oracle_will *w = &o->wills[will];
     uint64_t delay_ms = w->delay_s * UINT64_C(1000);
+    if (w->twice) {
+        return; /* of a connection that the broker had lost before it crashed */
+    }
     bool armed = w->state == ORACLE_WILL_ARMED;
     w->state = ORACLE_WILL_DUE;
     w->immediate = delay_ms == 0 || s->expiry_hi_ms == 0;
@@ -167,5 +170,68 @@ oracle_judge_will(struct oracle *o, uint32_t actor, uint32_t uid)
     }
     if (w->state == ORACLE_WILL_DUE && oracle_now_ms(o) < w->due_lo_ms) {
         oracle_fail(o, actor, uid, "received a will %llu ms before its time", (unsigned long long)(w->due_lo_ms - oracle_now_ms(o)));
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ crashes */
+
+/* May have been published when the broker went down; nobody was told whether it was. */
+static void
+become_unsure(struct oracle *o, struct oracle_will *w)
+{
+    struct oracle_message *m = &o->messages[w->message];
+    w->state = ORACLE_WILL_MAYBE;
+    w->twice = true;
+    m->routed = m->done = ORACLE_NEVER;
+}
+
+/* The link whose will it is. */
+static const struct oracle_link *
+link_of(const struct oracle *o, uint32_t will)
+{
+    uint32_t link = o->link_count;
+    while (link > 0 && o->links[link - 1].will != will) {
+        link--;
+    }
+    return link > 0 ? &o->links[link - 1] : NULL;
+}
+
+static void
+crash_one(struct oracle *o, uint32_t will, uint64_t since_ms)
+{
+    struct oracle_will *w = &o->wills[will];
+    const struct oracle_link *l = link_of(o, will);
+    bool lately = l->ended != ORACLE_NEVER && l->ended >= o->rested;
+    if (w->state == ORACLE_WILL_FIRED && o->messages[w->message].settled == ORACLE_NEVER) {
+        become_unsure(o, w);
+    } else if (w->state == ORACLE_WILL_NEVER && lately && l->expiry_ms > 0) {
+        oracle_will_doubtful(o, will); /* the DISCONNECT that deleted it may not have been recorded */
+    } else if (w->state == ORACLE_WILL_DUE && (w->due_lo_ms <= since_ms || l->expiry_ms == 0)) {
+        become_unsure(o, w);
+    } else if (w->state == ORACLE_WILL_DUE) {
+        uint64_t again_ms = oracle_now_ms(o) + ORACLE_SLACK_MS + (lately ? w->delay_s * UINT64_C(1000) : 0);
+        w->due_hi_ms = w->due_hi_ms > again_ms ? w->due_hi_ms : again_ms;
+    }
+}
+
+void
+oracle_wills_crashing(struct oracle *o, uint64_t since_ms)
+{
+    for (uint32_t i = 0; i < o->will_count; i++) {
+        crash_one(o, i, since_ms);
+    }
+}
+
+/* Those of sessions that end with their connections went with the broker; a broker that stops has not lost its clients. */
+void
+oracle_wills_crashed(struct oracle *o, uint64_t since_ms, bool orderly)
+{
+    for (uint32_t i = 0; i < o->actor_count; i++) {
+        const struct oracle_session *s = oracle_session_of(o, i);
+        uint32_t will = s == NULL ? ORACLE_NONE : o->links[s->link].will;
+        bool at_the_crash = will != ORACLE_NONE && o->wills[will].state == ORACLE_WILL_DUE && o->links[s->link].lost_ms == since_ms;
+        if (at_the_crash && (orderly || s->expiry_hi_ms == 0)) {
+            oracle_will_cancelled(o, will);
+        }
     }
 }

@@ -145,6 +145,59 @@ run_step(struct run *run)
     }
 }
 
+/* ---------------------------------------------------------------------------------------------------------------- crashes */
+
+/* What had left the broker still arrives, with some. */
+static void
+read_last_words(struct run *run)
+{
+    for (uint32_t i = 0; i < run->actor_count; i++) {
+        if (dice_percent(&run->dice, 50)) {
+            actor_pump(&run->actors[i], false);
+        }
+    }
+}
+
+static void
+go_down(struct run *run, const struct run_crash *crash)
+{
+    switch (crash->end) {
+    case RUN_POWER_FAILS:
+        world_crash(run->world);
+        break;
+    case RUN_KILLED:
+        world_kill(run->world);
+        break;
+    case RUN_STOPPED:
+        run->stage.stopping_ms = world_now_ms(run->world);
+        world_stop(run->world);
+        break;
+    }
+    read_last_words(run);
+    world_advance(run->world, crash->down_ms);
+    read_last_words(run);
+}
+
+void
+run_crash(struct run *run, const struct run_crash *crash)
+{
+    uint64_t since_ms = world_now_ms(run->world);
+    bool orderly = crash->end == RUN_STOPPED;
+    go_down(run, crash);
+    look_at_clock(run);
+    oracle_crashing(run->oracle, since_ms, orderly);
+    for (uint32_t i = 0; i < run->actor_count; i++) {
+        actor_crashed(&run->actors[i], since_ms);
+    }
+    oracle_crashed(run->oracle, since_ms, orderly);
+    run->stage.stopping_ms = 0;
+    world_start(run->world, crash->shards);
+    run->oracle->shard_count = crash->shards;
+    run->slow_shard = dice_percent(&run->dice, 50) ? dice_below(&run->dice, crash->shards) : UINT32_MAX;
+    run->quiet_ns = sim_now_ns(run->world->sim);
+    set_faults(run);
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- the end */
 
 static void

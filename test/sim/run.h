@@ -41,6 +41,19 @@ bool run_turn(struct run *run, bool all);
 void run_pass_time(struct run *run, uint32_t ms);
 /* Until nobody has anything left to do; then everything owed must be there. */
 void run_checkpoint(struct run *run);
+enum run_end {
+    RUN_POWER_FAILS,
+    RUN_KILLED,  /* as by SIGKILL */
+    RUN_STOPPED, /* as by SIGTERM */
+};
+
+/* How a broker comes to its end, and begins again. */
+struct run_crash {
+    enum run_end end;
+    unsigned shards;  /* afterwards */
+    uint32_t down_ms;
+};
+void run_crash(struct run *run, const struct run_crash *crash);
 /* Everybody who may have a session takes it up again, reads, and answers. */
 void run_bring_back(struct run *run);
 /* All sessions and retained messages are ended, and nothing may be left. */

@@ -39,19 +39,20 @@ start_shards(struct broker *broker)
     }
 }
 
-struct world *
-world_open(uint64_t seed, unsigned shards, const char *options)
+/* A broker on the world's disk. */
+static void
+open_broker(struct world *world, unsigned shards)
 {
     char text[8192];
     char error[512];
     int size = snprintf(text, sizeof text, "listener %d 127.0.0.1\nallow_anonymous true\nshards %u\nsys_interval 0\nlog_dest none\n%s\n", WORLD_PORT,
-                        shards, options ? options : "");
-    struct world *world = calloc(1, sizeof *world);
+                        shards, world->options);
     world->config = config_parse_text(text, (uint32_t)size, "test", false, error, sizeof error);
     if (world->config == NULL) {
         die("configuration", error);
     }
-    sim_set_seed(seed);
+    sim_set_seed(world->seed + world->life);
+    sim_set_disk(world->disk);
     log_open(world->config);
     world->broker = broker_open(world->config, error, sizeof error);
     if (world->broker == NULL || broker_listen(world->broker, error, sizeof error) != 0) {
@@ -59,6 +60,18 @@ world_open(uint64_t seed, unsigned shards, const char *options)
     }
     start_shards(world->broker);
     world->sim = sim_of(world->broker->ios);
+    world->life++;
+    world->down = false;
+}
+
+struct world *
+world_open(uint64_t seed, unsigned shards, const char *options)
+{
+    struct world *world = calloc(1, sizeof *world);
+    world->seed = seed;
+    world->options = strdup(options ? options : "");
+    world->disk = sim_disk_make(seed);
+    open_broker(world, shards);
     return world;
 }
 
@@ -66,6 +79,9 @@ world_open(uint64_t seed, unsigned shards, const char *options)
 static bool
 run_round(struct world *world)
 {
+    if (world->down) {
+        return false;
+    }
     bool any = false;
     for (unsigned i = 0; i < world->broker->shard_count; i++) {
         struct shard *shard = world->broker->shards[i];
@@ -101,7 +117,7 @@ static uint64_t
 next_timer_ms(const struct world *world)
 {
     uint64_t next_ms = UINT64_MAX;
-    for (unsigned i = 0; i < world->broker->shard_count; i++) {
+    for (unsigned i = 0; !world->down && i < world->broker->shard_count; i++) {
         uint64_t due_ms = shard_next_ms(world->broker->shards[i]);
         next_ms = due_ms < next_ms ? due_ms : next_ms;
     }
@@ -148,16 +164,20 @@ world_charged_bytes(const struct world *world)
     return sum;
 }
 
-void
-world_close(struct world **wp)
+/* Takes leave of everybody; what shards do at their end is left to free_broker(). */
+static void
+end_turns(struct world *world)
 {
-    struct world *world = *wp;
-    *wp = NULL;
     broker_stop(world->broker);
     for (unsigned i = 0; i < 100; i++) {
         world_settle(world);
         sim_advance(world->sim, 50 * 1000000);
     }
+}
+
+static void
+free_broker(struct world *world)
+{
     for (unsigned i = 0; i < world->broker->shard_count; i++) {
         shard_leave(world->broker->shards[i]);
     }
@@ -166,7 +186,60 @@ world_close(struct world **wp)
     }
     broker_close(&world->broker); /* its slabs assert that everything was given back */
     config_free(&world->config);
+}
+
+/* Connections on their way between two shards arrive: else nobody would free them. */
+static void
+take_in_moves(struct world *world)
+{
+    for (unsigned i = 0; i < world->broker->shard_count; i++) {
+        shard_turn(world->broker->shards[i], false);
+    }
+}
+
+void
+world_close(struct world **wp)
+{
+    struct world *world = *wp;
+    *wp = NULL;
+    if (world->down) {
+        take_in_moves(world);
+    } else {
+        end_turns(world);
+    }
+    free_broker(world);
+    sim_disk_free(&world->disk);
+    free(world->options);
     free(world);
+}
+
+void
+world_crash(struct world *world)
+{
+    sim_disk_crash(world->disk); /* from now on nothing that the broker does reaches it */
+    world->down = true;
+}
+
+void
+world_kill(struct world *world)
+{
+    sim_disk_kill(world->disk);
+    world->down = true;
+}
+
+void
+world_stop(struct world *world)
+{
+    end_turns(world);
+    world->down = true;
+}
+
+void
+world_start(struct world *world, unsigned shards)
+{
+    take_in_moves(world);
+    free_broker(world);
+    open_broker(world, shards);
 }
 
 struct client *
@@ -180,6 +253,7 @@ client_open_at(struct world *world, uint8_t version, int shard)
 {
     struct client *client = calloc(1, sizeof *client);
     client->world = world;
+    client->life = world->life;
     client->version = version;
     client->connection = sim_connect(world->sim, WORLD_PORT, shard);
     if (client->connection == SIM_CONNECTION_NONE) {
@@ -188,12 +262,21 @@ client_open_at(struct world *world, uint8_t version, int shard)
     return client;
 }
 
+/* Its connection went with an earlier life of the broker. */
+static bool
+is_cut(const struct client *client)
+{
+    return client->life != client->world->life;
+}
+
 void
 client_close(struct client **cp)
 {
     struct client *client = *cp;
     *cp = NULL;
-    sim_free(client->world->sim, client->connection);
+    if (!is_cut(client)) {
+        sim_free(client->world->sim, client->connection);
+    }
     free(client->bytes);
     if (client->web != NULL) {
         free(client->web->raw);
@@ -205,7 +288,9 @@ client_close(struct client **cp)
 void
 client_send_raw(struct client *client, const void *bytes, uint32_t size)
 {
-    sim_write(client->world->sim, client->connection, bytes, size);
+    if (!is_cut(client)) {
+        sim_write(client->world->sim, client->connection, bytes, size);
+    }
 }
 
 void
@@ -351,6 +436,9 @@ pull(struct client *client)
         client->used -= client->consumed;
         client->consumed = 0;
     }
+    if (is_cut(client)) {
+        return;
+    }
     if (client->web != NULL) {
         pull_frames(client);
         return;
@@ -413,5 +501,5 @@ client_ended(struct client *client)
     pull(client);
     struct frame frame;
     bool whole = frame_read(bytes_of(client->bytes, client->used), BYTES_VARINT_MAX, &frame) != FRAME_NEED_MORE;
-    return !whole && sim_finished(client->world->sim, client->connection);
+    return !whole && (is_cut(client) || sim_finished(client->world->sim, client->connection));
 }

@@ -11,6 +11,7 @@
 #include "codec/encode.h"
 #include "engine/broker.h"
 #include "engine/io/sim.h"
+#include "engine/io/sim_disk.h"
 #include "engine/log.h"
 #include "engine/shard.h"
 
@@ -20,7 +21,12 @@ struct world {
     struct config *config;
     struct broker *broker;
     struct sim *sim;
+    struct sim_disk *disk; /* outlives the broker */
     uint64_t turns; /* since start: a run that does not settle is a bug */
+    uint64_t seed;
+    char *options;
+    uint32_t life;  /* of the broker: how often it was started */
+    bool down;      /* it was killed or stopped, and not started again: no shard takes a turn */
 };
 
 /*
@@ -30,6 +36,19 @@ struct world {
 struct world *world_open(uint64_t seed, unsigned shards, const char *options);
 /* Stops the broker, checks that it holds no socket and no memory any more, and frees everything. */
 void world_close(struct world **world);
+
+/*
+ *   world_crash  the power fails, in the middle of whatever the broker did; of what is not surely on its disk some is there and some is not
+ *   world_kill   as after SIGKILL: the broker is gone without a word, but what it had written is not lost
+ *   world_stop   as after SIGTERM: it takes leave of its clients and of its disk
+ *   world_start  it runs again on the same disk, perhaps with another number of shards, as late as world_advance() has made it
+ *
+ * Until it runs again clients may read what had left it; afterwards their connections are gone, and all that is left to do with them is to close them.
+ */
+void world_crash(struct world *world);
+void world_kill(struct world *world);
+void world_stop(struct world *world);
+void world_start(struct world *world, unsigned shards);
 
 void world_settle(struct world *world);
 void world_advance(struct world *world, uint64_t by_ms);
@@ -57,6 +76,7 @@ struct web {
 struct client {
     struct world *world;
     sim_connection connection;
+    uint32_t life;         /* the world's, when it was opened */
     uint8_t version;
     uint8_t *bytes;
     uint32_t used, room, consumed;

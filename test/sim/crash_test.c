@@ -1,0 +1,88 @@
+/*
+ * sim/crash: the broker with its journal on a simulated disk, the clients and the oracle of sim/random; and in the middle of it all it crashes.
+ *
+ * Its arguments are those of test/sim/seeds.h. A run is a few hundred steps with one to four ends of the broker: most of them crashes, in the middle of whatever the shards were
+ * doing and of what the disk was writing, some of them orderly. It comes back with the same or another number of shards, after no time or after seconds. What must
+ * hold then stands in oracle_crash.c; clients resume their sessions, send again what was not acknowledged, and everything goes on.
+ *
+ * What a seed decides as well: the size of segments and how much of queues is in memory (both tiny, so that segments are used again, records copied and queues paged out),
+ * and how long the disk takes.
+ */
+#include "test/sim/run.h"
+#include "test/sim/seeds.h"
+
+#include <stdio.h>
+
+#define CRASHES_MAX 4u
+
+struct crash_plan {
+    struct run_plan run;
+    struct dice dice;
+    char options[512];
+    uint32_t crash_count;
+};
+
+static unsigned
+choose_shards(struct dice *dice)
+{
+    static const unsigned counts[] = {1, 1, 2, 2, 2, 3, 8};
+    return counts[dice_below(dice, 7)];
+}
+
+static void
+make_plan(struct crash_plan *plan, uint64_t seed, const struct seeds_settings *settings)
+{
+    *plan = (struct crash_plan){.dice = {seed ^ 0x6a09e667f3bcc908u}};
+    struct dice *dice = &plan->dice;
+    plan->run = (struct run_plan){
+        .seed = seed,
+        .shards = settings->shards ? settings->shards : choose_shards(dice),
+        .actors_min = 3,
+        .actors_max = 9,
+        .actors_many = 16,
+        .steps_min = 80,
+        .steps_max = 350,
+        .options = plan->options,
+    };
+    plan->crash_count = dice_between(dice, 1, CRASHES_MAX);
+    snprintf(plan->options, sizeof plan->options, "persistence true\npersistence_location /var/lib/tidewire\n");
+}
+
+static void
+crash(struct run *run, struct crash_plan *plan, const struct seeds_settings *settings)
+{
+    struct dice *dice = &plan->dice;
+    static const enum run_end ends[] = {RUN_POWER_FAILS, RUN_POWER_FAILS, RUN_POWER_FAILS, RUN_POWER_FAILS, RUN_POWER_FAILS, RUN_KILLED, RUN_KILLED, RUN_STOPPED};
+    struct run_crash how = {
+        .end = ends[dice_below(dice, 8)],
+        .shards = settings->shards ? settings->shards : dice_percent(dice, 60) ? run->oracle->shard_count : choose_shards(dice),
+        .down_ms = dice_percent(dice, 60) ? 0 : dice_below(dice, dice_percent(dice, 30) ? 8000 : 500),
+    };
+    run_crash(run, &how);
+}
+
+static void
+run_seed(struct oracle *oracle, uint64_t seed, const struct seeds_settings *settings)
+{
+    struct crash_plan plan;
+    struct run run;
+    make_plan(&plan, seed, settings);
+    run_open(&run, oracle, &plan.run);
+    uint32_t crashes = plan.crash_count;
+    for (uint32_t i = 0; i < run.steps; i++) {
+        run_step(&run);
+        if (dice_below(&plan.dice, run.steps - i) < crashes) {
+            crash(&run, &plan, settings);
+            crashes--;
+        }
+    }
+    run_bring_back(&run);
+    run_end_everything(&run);
+    run_close(&run);
+}
+
+int
+main(int argc, char **argv)
+{
+    return seeds_main(argc, argv, "sim_crash_test", run_seed);
+}
