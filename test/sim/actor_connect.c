@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+/* The end of a connection is noticed within this time. */
+#define UNNOTICED_MS 500u
+
 static void
 forget_aliases(struct actor *a)
 {
@@ -140,6 +143,10 @@ void
 actor_connack(struct actor *a, const struct connack *connack)
 {
     struct oracle *o = a->stage->oracle;
+    if (a->state == ACTOR_CONNECTING && connack->reason != REASON_SUCCESS && o->disk_trouble) {
+        actor_reset(a);
+        return;
+    }
     if (a->state != ACTOR_CONNECTING || connack->reason != REASON_SUCCESS) {
         oracle_fail(o, a->number, ORACLE_NONE, "CONNACK with reason 0x%02X in state %u", connack->reason, a->state);
     }
@@ -261,6 +268,13 @@ actor_ended(struct actor *a, uint8_t reason)
     struct oracle *o = a->stage->oracle;
     if (a->stage->stopping_ms != 0) {
         lose(a, ORACLE_LOST_BROKEN, a->stage->stopping_ms);
+        client_close(&a->client);
+        a->state = ACTOR_AWAY;
+        return;
+    }
+    if (o->disk_trouble && a->version < 5 && a->state == ACTOR_OPEN && !a->silent) {
+        /* A PUBLISH was refused, and nothing tells version 3 so. It was noticed with the next look at the latest. */
+        lose(a, ORACLE_LOST_BROKEN, oracle_now_ms(o) - UNNOTICED_MS);
         client_close(&a->client);
         a->state = ACTOR_AWAY;
         return;

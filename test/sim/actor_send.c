@@ -203,10 +203,27 @@ judge_reason(struct actor *a, const struct actor_outgoing *out, uint8_t reason)
     }
 }
 
+/* No room on the disk: this message's flow is over. MQTT5 [MQTT-4.3.3-4]. */
+static bool
+was_refused(struct actor *a, const struct actor_outgoing *out, uint8_t reason)
+{
+    struct oracle *o = a->stage->oracle;
+    if (reason != REASON_QUOTA_EXCEEDED || !o->disk_trouble) {
+        return false;
+    }
+    oracle_refused(o, out->message);
+    actor_heard(a, oracle_message(o, out->message)->last_sent);
+    remove_outgoing(a, out);
+    return true;
+}
+
 void
 actor_puback(struct actor *a, const struct ack *ack)
 {
     const struct actor_outgoing *out = find_outgoing(a, 1, ack, "PUBACK");
+    if (was_refused(a, out, ack->reason)) {
+        return;
+    }
     judge_reason(a, out, ack->reason);
     oracle_acked(a->stage->oracle, out->message);
     actor_heard(a, oracle_message(a->stage->oracle, out->message)->last_sent);
@@ -219,6 +236,9 @@ actor_pubrec(struct actor *a, const struct ack *ack)
     struct actor_outgoing *out = find_outgoing(a, 2, ack, "PUBREC");
     if (out->released) {
         oracle_fail(a->stage->oracle, a->number, out->message, "a second PUBREC");
+    }
+    if (was_refused(a, out, ack->reason)) {
+        return;
     }
     judge_reason(a, out, ack->reason);
     oracle_acked(a->stage->oracle, out->message);
@@ -312,6 +332,11 @@ actor_answered(struct actor *a, uint8_t type, const struct suback *answer)
     }
     uint32_t session = o->actor_session[a->number];
     for (uint32_t i = 0; i < r.count; i++) {
+        uint8_t no_room = a->version == 5 ? REASON_QUOTA_EXCEEDED : REASON_UNSPECIFIED_ERROR;
+        if (type == PACKET_SUBSCRIBE && o->disk_trouble && answer->codes.data[i] == no_room) {
+            oracle_not_subscribed(o, r.versions[i], session);
+            continue;
+        }
         if (told && r.codes[i] != 0xFF && answer->codes.data[i] != r.codes[i]) {
             oracle_fail(o, a->number, ORACLE_NONE, "code 0x%02X for a filter, expected 0x%02X", answer->codes.data[i], r.codes[i]);
         }

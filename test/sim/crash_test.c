@@ -20,6 +20,7 @@ struct crash_plan {
     struct dice dice;
     char options[512];
     uint32_t crash_count;
+    uint32_t trouble_from, trouble_to; /* steps; the disk is full or fails; none if equal */
 };
 
 static unsigned
@@ -45,7 +46,39 @@ make_plan(struct crash_plan *plan, uint64_t seed, const struct seeds_settings *s
         .options = plan->options,
     };
     plan->crash_count = dice_between(dice, 1, CRASHES_MAX);
-    snprintf(plan->options, sizeof plan->options, "persistence true\npersistence_location /var/lib/tidewire\n");
+    if (dice_percent(dice, 15)) {
+        plan->trouble_from = dice_below(dice, plan->run.steps_max);
+        plan->trouble_to = plan->trouble_from + dice_between(dice, 5, 60);
+    }
+    static const uint32_t segment_sizes[] = {32u << 10, 64u << 10, 256u << 10, 1u << 20};
+    world_set_segment_size(segment_sizes[dice_below(dice, 4)]);
+    uint64_t queue_memory = dice_percent(dice, 30) ? dice_between(dice, 1, 40000) : UINT64_C(256) << 20;
+    snprintf(plan->options, sizeof plan->options, "persistence true\npersistence_location /var/lib/tidewire\nqueue_memory_limit %llu\n",
+             (unsigned long long)queue_memory);
+}
+
+/* How long a disk takes: some are slower than what the network makes of a turn. */
+static void
+set_latency(struct run *run, struct dice *dice)
+{
+    static const uint64_t max_ns[] = {0, 200000, 200000, 3000000};
+    uint64_t most_ns = max_ns[dice_below(dice, 4)];
+    sim_disk_set_latency(run->world->disk, most_ns / 4, most_ns);
+}
+
+static void
+trouble(struct run *run, struct crash_plan *plan, uint32_t step)
+{
+    struct dice *dice = &plan->dice;
+    if (plan->trouble_from != plan->trouble_to && step == plan->trouble_from) {
+        if (dice_percent(dice, 75)) {
+            run_fill_disk(run, dice_below(dice, 200000));
+        } else {
+            run_break_disk(run, dice_between(dice, 1, 6));
+        }
+    } else if (step == plan->trouble_to && run->oracle->disk_trouble) {
+        run_heal_disk(run);
+    }
 }
 
 static void
@@ -59,6 +92,7 @@ crash(struct run *run, struct crash_plan *plan, const struct seeds_settings *set
         .down_ms = dice_percent(dice, 60) ? 0 : dice_below(dice, dice_percent(dice, 30) ? 8000 : 500),
     };
     run_crash(run, &how);
+    set_latency(run, dice);
 }
 
 static void
@@ -68,13 +102,18 @@ run_seed(struct oracle *oracle, uint64_t seed, const struct seeds_settings *sett
     struct run run;
     make_plan(&plan, seed, settings);
     run_open(&run, oracle, &plan.run);
+    set_latency(&run, &plan.dice);
     uint32_t crashes = plan.crash_count;
     for (uint32_t i = 0; i < run.steps; i++) {
         run_step(&run);
+        trouble(&run, &plan, i);
         if (dice_below(&plan.dice, run.steps - i) < crashes) {
             crash(&run, &plan, settings);
             crashes--;
         }
+    }
+    if (oracle->disk_trouble) {
+        run_heal_disk(&run);
     }
     run_bring_back(&run);
     run_end_everything(&run);

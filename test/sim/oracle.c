@@ -177,7 +177,7 @@ oracle_new_message(struct oracle *o, const struct oracle_message *message)
     m->sent = m->last_sent = m->routed = m->done = m->settled = ORACLE_NEVER;
     m->link = ORACLE_NONE;
     m->attempts = 0;
-    m->judged = false;
+    m->judged = m->refused = m->unheard = false;
     m->crashes = o->crash_count;
     return uid;
 }
@@ -199,7 +199,8 @@ oracle_sending(struct oracle *o, uint32_t uid, uint32_t link)
         o->judged_from = uid < o->judged_from ? uid : o->judged_from;
     }
     m->settled = m->done = ORACLE_NEVER;
-    m->judged = false;
+    m->judged = m->refused = false;
+    m->unheard = o->disk_trouble && m->qos == 0 && m->retain;
     m->last_sent = o->tick;
     m->last_sent_ms = oracle_now_ms(o);
     m->link = link;
@@ -214,6 +215,15 @@ oracle_acked(struct oracle *o, uint32_t uid)
     m->done = m->done == ORACLE_NEVER ? o->tick : m->done;
 }
 
+void
+oracle_refused(struct oracle *o, uint32_t uid)
+{
+    struct oracle_message *m = &o->messages[uid];
+    oracle_note(o, m->actor, uid, "is refused", 0, 0);
+    m->refused = true;
+    m->done = m->done == ORACLE_NEVER ? o->tick : m->done;
+}
+
 /* On a connection that is there everything sent has been handled; on one that is gone everything that ever will be. */
 void
 oracle_settled(struct oracle *o)
@@ -224,7 +234,7 @@ oracle_settled(struct oracle *o)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < o->unsettled_count; i++) {
         struct oracle_message *m = &o->messages[o->unsettled[i]];
-        if (m->will == ORACLE_NONE && m->routed == ORACLE_NEVER && oracle_link_alive(o, m->link)) {
+        if (m->will == ORACLE_NONE && m->routed == ORACLE_NEVER && !m->refused && !m->unheard && oracle_link_alive(o, m->link)) {
             m->routed = o->tick;
         }
         if (m->will != ORACLE_NONE && m->routed == ORACLE_NEVER) {

@@ -89,6 +89,8 @@ struct oracle_message {
     bool content_type;                 /* says "t<uid>" */
     bool mixed;                        /* sent over versions with and without properties: it may have them or not */
     bool judged;
+    bool refused;                      /* its last attempt was, and its publisher was told */
+    bool unheard;                      /* QoS 0 with RETAIN for a disk that may be full: nobody is told whether it was refused */
     uint32_t crashes;                  /* that there had been when it was first sent */
 };
 
@@ -154,6 +156,7 @@ struct oracle {
     uint32_t shard_count;  /* at present */
     uint32_t crash_count, restart_count; /* so far */
     bool queue_qos0;       /* the broker's queue_qos0_messages */
+    bool disk_trouble;     /* the disk is full or fails, or was until a moment ago: what needs it may be refused */
     bool drops_qos0;       /* its max_output_bytes is so low that readers lose QoS 0 messages at once */
     struct oracle_message *messages;
     uint32_t message_count, message_room;
@@ -214,6 +217,8 @@ bool oracle_surely_alive(const struct oracle *o, const struct oracle_session *s)
 /* Subscribing. Returns the version, to be named at its SUBACK. */
 struct oracle_subscription *oracle_subscribing(struct oracle *o, uint32_t link, uint32_t filter, struct subscription_options options, uint32_t identifier);
 void oracle_subscribed(struct oracle *o, struct oracle_subscription *s, uint32_t session);
+/* There was no room for it. */
+void oracle_not_subscribed(struct oracle *o, struct oracle_subscription *s, uint32_t session);
 /* Returns the code that the UNSUBACK must have, or 0xFF for either. */
 uint8_t oracle_unsubscribing(struct oracle *o, uint32_t link, uint32_t filter);
 /* `sent`: the tick of the UNSUBSCRIBE. */
@@ -234,6 +239,8 @@ void oracle_will_doubtful(struct oracle *o, uint32_t will);
 /* A new connection of the same client was accepted; `over`: the old session has ended. */
 void oracle_will_overtaken(struct oracle *o, uint32_t will, uint64_t connecting_ms, bool over);
 void oracle_wills_settled(struct oracle *o);
+/* What was due while the disk was in trouble may not have found room. */
+void oracle_wills_after_trouble(struct oracle *o);
 /* One was received: may that be? */
 void oracle_judge_will(struct oracle *o, uint32_t actor, uint32_t uid);
 /* Before the connections of a broker that crashed at `since_ms` are taken as lost, and after. */
@@ -247,6 +254,8 @@ uint32_t oracle_new_message(struct oracle *o, const struct oracle_message *messa
 /* An attempt to publish it goes out. */
 void oracle_sending(struct oracle *o, uint32_t uid, uint32_t link);
 void oracle_acked(struct oracle *o, uint32_t uid);
+/* Its publisher was told that there is no room for it. */
+void oracle_refused(struct oracle *o, uint32_t uid);
 /* The world has come to rest: nothing is under way between clients and broker, nor within it. */
 void oracle_settled(struct oracle *o);
 /* `earlier` was surely published before `later`, as every party must see it. */

@@ -154,6 +154,9 @@ judge_content(struct oracle *o, uint32_t link, uint32_t uid, const struct publis
         judge_expiry(o, link, uid, publish);
         judge_content_type(o, l->actor, uid, l->version, publish);
     }
+    if (m->refused && m->attempts == 1) {
+        oracle_fail(o, l->actor, uid, "received, and its publisher was told that there was no room for it");
+    }
     if (m->will != ORACLE_NONE) {
         oracle_judge_will(o, l->actor, uid);
     }

@@ -276,6 +276,14 @@ oracle_subscribed(struct oracle *o, struct oracle_subscription *s, uint32_t sess
     }
 }
 
+void
+oracle_not_subscribed(struct oracle *o, struct oracle_subscription *s, uint32_t session)
+{
+    oracle_note(o, o->sessions[session].actor, ORACLE_NONE, "SUBACK refuses filter %u", s->filter, 0);
+    s->sent = ORACLE_NEVER; /* it never matched anything */
+    s->gone = s->unsubscribed = 0;
+}
+
 uint8_t
 oracle_unsubscribing(struct oracle *o, uint32_t link, uint32_t filter)
 {

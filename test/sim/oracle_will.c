@@ -175,7 +175,7 @@ oracle_judge_will(struct oracle *o, uint32_t actor, uint32_t uid)
 
 /* ------------------------------------------------------------------------------------------------------------------ crashes */
 
-/* May have been published when the broker went down; nobody was told whether it was. */
+/* May have been published when the broker went down, or refused; nobody was told. */
 static void
 become_unsure(struct oracle *o, struct oracle_will *w)
 {
@@ -183,6 +183,18 @@ become_unsure(struct oracle *o, struct oracle_will *w)
     w->state = ORACLE_WILL_MAYBE;
     w->twice = true;
     m->routed = m->done = ORACLE_NEVER;
+}
+
+void
+oracle_wills_after_trouble(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->will_count; i++) {
+        struct oracle_will *w = &o->wills[i];
+        bool published = w->state == ORACLE_WILL_FIRED && o->messages[w->message].settled == ORACLE_NEVER;
+        if (published || w->state == ORACLE_WILL_DUE) {
+            become_unsure(o, w);
+        }
+    }
 }
 
 /* The link whose will it is. */

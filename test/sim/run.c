@@ -6,6 +6,8 @@
 /* Simulated time that may pass while some shard has something to do; part of ORACLE_SLACK_MS. */
 #define LAG_NS 3000000u
 #define ROUNDS_MAX 20000u
+/* After so long a broker has noticed that its disk has room again. */
+#define HEALING_MS 3000u
 
 /* What a client may be owed at most when it stays away: the broker's queues must hold it. */
 #define OPTIONS "max_queued_messages 0\n"
@@ -138,7 +140,7 @@ run_step(struct run *run)
     uint32_t rare = dice_below(dice, 1000);
     if (rare < 30) {
         run_pass_time(run, dice_between(dice, 50, rare < 12 ? 5000 : 700));
-    } else if (rare < 60) {
+    } else if (rare < 60 && !run->oracle->disk_trouble) {
         run_checkpoint(run);
     } else if (rare < 65) {
         set_faults(run);
@@ -156,6 +158,41 @@ read_last_words(struct run *run)
             actor_pump(&run->actors[i], false);
         }
     }
+}
+
+static void
+end_trouble(struct run *run)
+{
+    sim_disk_set_space(run->world->disk, UINT64_MAX);
+    if (run->oracle->disk_trouble) {
+        oracle_wills_after_trouble(run->oracle);
+    }
+    run->oracle->disk_trouble = false;
+}
+
+void
+run_fill_disk(struct run *run, uint64_t room)
+{
+    sim_disk_set_space(run->world->disk, sim_disk_bytes(run->world->disk) + room);
+    run->oracle->disk_trouble = true;
+}
+
+void
+run_break_disk(struct run *run, uint32_t writes)
+{
+    sim_disk_fail(run->world->disk, SIM_DISK_WRITE, writes);
+    run->oracle->disk_trouble = true;
+}
+
+void
+run_heal_disk(struct run *run)
+{
+    sim_disk_set_space(run->world->disk, UINT64_MAX);
+    sim_disk_fail(run->world->disk, SIM_DISK_WRITE, 0);
+    run_pass_time(run, HEALING_MS);
+    oracle_wills_after_trouble(run->oracle);
+    run_checkpoint(run); /* what was refused is known */
+    end_trouble(run);
 }
 
 static void
@@ -185,6 +222,7 @@ run_crash(struct run *run, const struct run_crash *crash)
     bool orderly = crash->end == RUN_STOPPED;
     go_down(run, crash);
     look_at_clock(run);
+    end_trouble(run);
     oracle_crashing(run->oracle, since_ms, orderly);
     for (uint32_t i = 0; i < run->actor_count; i++) {
         actor_crashed(&run->actors[i], since_ms);

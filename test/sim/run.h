@@ -54,6 +54,10 @@ struct run_crash {
     uint32_t down_ms;
 };
 void run_crash(struct run *run, const struct run_crash *crash);
+/* The disk has room for so many bytes more; or the next writes fail. What needs it may be refused until it heals. */
+void run_fill_disk(struct run *run, uint64_t room);
+void run_break_disk(struct run *run, uint32_t writes);
+void run_heal_disk(struct run *run);
 /* Everybody who may have a session takes it up again, reads, and answers. */
 void run_bring_back(struct run *run);
 /* All sessions and retained messages are ended, and nothing may be left. */

@@ -39,6 +39,14 @@ start_shards(struct broker *broker)
     }
 }
 
+static uint32_t next_segment_size;
+
+void
+world_set_segment_size(uint32_t bytes)
+{
+    next_segment_size = bytes;
+}
+
 /* A broker on the world's disk. */
 static void
 open_broker(struct world *world, unsigned shards)
@@ -50,6 +58,9 @@ open_broker(struct world *world, unsigned shards)
     world->config = config_parse_text(text, (uint32_t)size, "test", false, error, sizeof error);
     if (world->config == NULL) {
         die("configuration", error);
+    }
+    if (world->segment_size != 0) {
+        world->config->persistence_segment_size = world->segment_size;
     }
     sim_set_seed(world->seed + world->life);
     sim_set_disk(world->disk);
@@ -69,6 +80,7 @@ world_open(uint64_t seed, unsigned shards, const char *options)
 {
     struct world *world = calloc(1, sizeof *world);
     world->seed = seed;
+    world->segment_size = next_segment_size;
     world->options = strdup(options ? options : "");
     world->disk = sim_disk_make(seed);
     open_broker(world, shards);

@@ -25,6 +25,7 @@ struct world {
     uint64_t turns; /* since start: a run that does not settle is a bug */
     uint64_t seed;
     char *options;
+    uint32_t segment_size; /* 0: as configured */
     uint32_t life;  /* of the broker: how often it was started */
     bool down;      /* it was killed or stopped, and not started again: no shard takes a turn */
 };
@@ -34,6 +35,8 @@ struct world {
  * Aborts the test with a message on any error.
  */
 struct world *world_open(uint64_t seed, unsigned shards, const char *options);
+/* The size of the journal's segments in worlds that are opened from now on, which may be smaller than option persistence_segment_size allows; 0: as configured. */
+void world_set_segment_size(uint32_t bytes);
 /* Stops the broker, checks that it holds no socket and no memory any more, and frees everything. */
 void world_close(struct world **world);
 
