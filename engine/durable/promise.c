@@ -432,7 +432,9 @@ promise_release(struct shard *shard, struct session *session, const struct deliv
         session_send_release(shard, session, d->packet_id, d->number);
         return;
     }
-    promise_of(shard, PROMISE_RELEASE, session, d->number)->packet_id = d->packet_id;
+    struct promise *p = promise_of(shard, PROMISE_RELEASE, session, d->number);
+    p->packet_id = d->packet_id;
+    p->of.who = name_promisee(shard, session->connection);
 }
 
 void
@@ -459,11 +461,19 @@ keep_of_session(struct shard *shard, const struct promise *p)
     }
     if (p->kind == PROMISE_SUBACK) {
         subscribe_finish(shard, session, (uint32_t)p->of.number);
-    } else if (p->kind == PROMISE_SEND) {
-        session_send_promised(shard, session, p->packet_id, p->of.number);
     } else {
+        session_send_promised(shard, session, p->packet_id, p->of.number);
+    }
+}
+
+static void
+release(struct shard *shard, const struct promise *p)
+{
+    struct session *session = session_of(p);
+    if (session != NULL && listens(p->of.who)) {
         session_send_release(shard, session, p->packet_id, p->of.number);
     }
+    unname_promisee(shard, p->of.who);
 }
 
 static void
@@ -481,8 +491,10 @@ keep_one(struct shard *shard, struct promise *p)
         break;
     case PROMISE_SUBACK:
     case PROMISE_SEND:
-    case PROMISE_RELEASE:
         keep_of_session(shard, p);
+        break;
+    case PROMISE_RELEASE:
+        release(shard, p);
         break;
     case PROMISE_SETTLE:
         gate_settle(shard, &p->gate);
@@ -543,6 +555,8 @@ drop_promises(struct shard *shard, struct promise_list *list)
             unname_promisee(shard, p->packet.who);
         } else if (p->kind == PROMISE_OPEN) {
             unname_promisee(shard, p->who);
+        } else if (p->kind == PROMISE_RELEASE) {
+            unname_promisee(shard, p->of.who);
         }
         promises_give(shard, p);
     }
