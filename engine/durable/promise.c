@@ -418,7 +418,7 @@ promise_suback(struct shard *shard, struct session *session, const struct sessio
 void
 promise_send(struct shard *shard, struct session *session, const struct delivery *d)
 {
-    if (shard->promises == NULL || is_committed(shard)) {
+    if (shard->promises == NULL || (is_committed(shard) && shard->promises->own.first == NULL)) { /* in its turn */
         session_send_promised(shard, session, d->packet_id, d->number);
         return;
     }

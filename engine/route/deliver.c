@@ -223,11 +223,11 @@ deliver_qos0(struct shard *shard, struct session *session, struct publication *p
     }
 }
 
-/* What it owes a kept session with QoS 2 goes out once it is durable: sent before a crash and forgotten by it, the message would come twice. */
-static bool
-must_be_durable(const struct shard *shard, const struct session *session, const struct delivery *d)
+bool
+deliver_must_wait(const struct shard *shard, const struct session *session, const struct delivery *d)
 {
-    return d->qos == 2 && shard->journal != NULL && keep_is_kept(session);
+    const struct delivery *before = session_get_owed(session)->inflight.last;
+    return shard->journal != NULL && keep_is_kept(session) && (d->qos == 2 || (before != NULL && before->promised));
 }
 
 /* Sends at once: the window is open and nothing is ahead. False: it was given up. */
@@ -235,10 +235,11 @@ static bool
 deliver_now(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms, struct delivery *d)
 {
     struct session_owed *owed = session_need_owed(shard, session);
+    bool waits = deliver_must_wait(shard, session, d);
     if (owed == NULL || !inflight_add(shard->account, &owed->inflight, d)) {
         return session_queue(shard, session, &d);
     }
-    if (must_be_durable(shard, session, d)) {
+    if (waits) {
         d->promised = 1;
     } else if (!append_publication(shard, session, p, terms, d->qos, d->packet_id)) {
         inflight_remove(&owed->inflight, d);

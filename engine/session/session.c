@@ -557,6 +557,7 @@ send_queued(struct shard *shard, struct session *s)
         session_free_delivery(shard, &d);
         return;
     }
+    bool waits = deliver_must_wait(shard, s, d);
     if (!inflight_add(shard->account, &s->owed->inflight, d)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         keep_done(shard, s, d);
@@ -565,7 +566,7 @@ send_queued(struct shard *shard, struct session *s)
     }
     stats_add(&shard->stats.inflight_messages, 1);
     if (keep_is_kept(s)) {
-        d->promised = d->qos == 2; /* its packet identifier has to be durable before the client knows it */
+        d->promised = waits; /* its packet identifier has to be durable before the client knows it */
         keep_sent(shard, s, d);
     }
     send_in_flight(shard, s, d);
@@ -623,7 +624,7 @@ uint8_t
 session_puback(struct shard *shard, struct session *s, uint16_t packet_id)
 {
     struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
-    if (d == NULL || d->qos != 1) {
+    if (d == NULL || d->qos != 1 || d->promised) {
         return REASON_PACKET_IDENTIFIER_NOT_FOUND;
     }
     drop_in_flight(shard, s, d);
