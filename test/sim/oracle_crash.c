@@ -8,7 +8,9 @@
  *   a PUBLISH without acknowledgement                            may have been routed to all, some or none of those who want it; with QoS 2 nobody gets it twice
  *   a delivery of QoS 1 whose acknowledgement came after the     may come once more, under any packet identifier
  *     last rest
- *   the same of QoS 2                                            may come again in its flow only: under its packet identifier, until PUBCOMP was sent
+ *   a message of QoS 2 without acknowledgement that came with    may come once more
+ *     QoS 0
+ *   a delivery of QoS 2                                          may come again in its flow only: under its packet identifier, until PUBCOMP was sent
  *   a delivery through a group                                   may come to another member as well, of QoS 2 too: two shards know of it while it is passed on
  *   what a group had given to a session that is gone             may be lost
  *   a will that was due                                          may have been published, may be published again, or be lost: nobody was told of it
@@ -38,7 +40,8 @@ doubt_receptions(struct oracle *o)
 {
     for (uint32_t i = 0; i < o->message_count; i++) {
         for (struct oracle_reception *r = o->messages[i].receptions; r != NULL; r = r->next) {
-            r->unsure |= r->qos == 1 && r->tick >= o->rested;
+            bool unbound = r->qos == 1 || (r->qos == 0 && o->messages[i].qos == 2);
+            r->unsure |= unbound && r->tick >= o->rested;
         }
     }
 }
