@@ -187,12 +187,13 @@ route_publish(struct shard *shard, struct connection *c, const struct frame *fra
     if (!properties_has(&publish->properties, PROPERTY_TOPIC_ALIAS)) {
         publication_set_packet(&p, frame_packet(frame), c->version, publish->qos);
     }
-    if (publish->qos == 2 && is_kept(shard, c->session)) {
+    bool kept = is_kept(shard, c->session);
+    if (publish->qos == 2 && shard->journal != NULL && (kept || publish->dup)) { /* a session that was kept when it was first sent may not be any more */
         set_token(c, publish, &p);
     }
     bool any = route_publication(shard, &p, &c->memo);
     outcome->needs = p.needs;
-    outcome->received_count = p.token.identity != 0 && !p.received_kept ? p.token.count : 0;
+    outcome->received_count = kept && p.token.identity != 0 && !p.received_kept ? p.token.count : 0;
     p.needs.gate = NULL; /* taken */
     publication_fini(shard, &p);
     outcome->reason = any || c->version != MQTT_VERSION_5 ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
