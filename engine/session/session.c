@@ -515,8 +515,9 @@ resend_one(struct shard *shard, struct session *s)
         return false;
     }
     s->owed->inflight.resend = d->next;
-    if (is_denied(shard, s, d)) {
-        stats_add(&shard->stats.drops[DROP_DELIVERY_DENIED], 1);
+    bool expired = d->promised && d->message->expiry_ms != 0 && d->message->expiry_ms <= shard->now_ms; /* it has never been sent: MQTT5 [MQTT-3.3.2-5] */
+    if (expired || is_denied(shard, s, d)) {
+        stats_add(&shard->stats.drops[expired ? DROP_EXPIRED : DROP_DELIVERY_DENIED], 1);
         drop_in_flight(shard, s, d);
         return true;
     }
