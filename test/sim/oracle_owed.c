@@ -224,7 +224,8 @@ end_doubts(struct oracle *o)
 {
     for (uint32_t uid = 0; uid < o->message_count; uid++) {
         for (struct oracle_reception *r = o->messages[uid].receptions; r != NULL; r = r->next) {
-            r->unsure = r->unsure && !reads(o, &o->sessions[r->session]);
+            bool may_be_sent_again = o->messages[uid].qos == 2 && o->messages[uid].routed == ORACLE_NEVER; /* by its publisher */
+            r->unsure = r->unsure && (may_be_sent_again || !reads(o, &o->sessions[r->session]));
         }
     }
 }

@@ -86,7 +86,8 @@ oracle_identify(struct oracle *o, uint32_t link, const struct publish *publish)
     struct oracle_reception r = reception_of(o, link, publish);
     for (uint32_t i = 0; topic < NAMES_TOPICS && i < o->retained_count[topic]; i++) {
         uint32_t uid = o->retained[topic][i];
-        if (o->messages[uid].size == 0 && o->messages[uid].sent <= o->tick && explanations(o, uid, &r) != 0) {
+        bool refused = o->messages[uid].refused && o->messages[uid].attempts == 1;
+        if (o->messages[uid].size == 0 && !refused && o->messages[uid].sent <= o->tick && explanations(o, uid, &r) != 0) {
             found = uid;
         }
     }
