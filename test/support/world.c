@@ -83,6 +83,7 @@ world_open(uint64_t seed, unsigned shards, const char *options)
     world->segment_size = next_segment_size;
     world->options = strdup(options ? options : "");
     world->disk = sim_disk_make(seed);
+    sim_disk_make_directory(world->disk, WORLD_LOCATION);
     open_broker(world, shards);
     return world;
 }

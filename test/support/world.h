@@ -30,6 +30,9 @@ struct world {
     bool down;      /* it was killed or stopped, and not started again: no shard takes a turn */
 };
 
+/* The directory that the world's disk has: for persistence_location. */
+#define WORLD_LOCATION "/var/lib/tidewire"
+
 /*
  * `options`: lines of a configuration file, added to a listener on WORLD_PORT with anonymous clients and no $SYS; NULL: none.
  * Aborts the test with a message on any error.
