@@ -6,6 +6,8 @@
  * everything behind was never counted on by anybody (or, without a flush for each write, was allowed to get lost): it is cut off. Nothing is missing: then the same records
  * were written again elsewhere, after a write that had failed.
  *
+ * What no later batch vouches for is written again as it is: whoever wrote it may have been told that it failed, and so may not have been kept by the disk, though it can be read.
+ *
  * Records are only trusted where a segment's seed makes them good (record.h). What is cut off is cleared, before anything else is written, so that it cannot be taken for
  * what will be written there.
  */
@@ -47,6 +49,12 @@ struct whole {
     struct journal_place place;
 };
 
+/* A batch: if it is said of this sequence number that all before it are on the disk, then of all before this place. */
+struct vouched {
+    uint64_t sequence;
+    struct spot spot;
+};
+
 struct past_reader {
     struct journal *journal;
     struct segments *segments;
@@ -59,6 +67,7 @@ struct past_reader {
     uint64_t position;    /* of the next record at least */
     struct spot good;     /* behind what was read last */
     uint64_t torn_bytes;  /* of the batch that ends at `good` */
+    struct vouched vouched, next_vouched; /* the last place that a batch has vouched for, and the one that it is waited for to be */
     int result;           /* the first error */
     char *error;
     size_t error_size;
@@ -258,6 +267,10 @@ enter_batch(struct past_reader *r, struct spot at, const struct record_batch *ba
     if (batch->position > r->position) {
         r->position = batch->position;
     }
+    if (batch->durable >= r->next_vouched.sequence) {
+        r->vouched = r->next_vouched;
+        r->next_vouched = (struct vouched){.sequence = batch->first_sequence, .spot = at};
+    }
     struct segment *segment = &r->segments->items[at.item];
     if (segment->first_position == UINT64_MAX) {
         segment->first_position = r->position;
@@ -449,6 +462,34 @@ clear_rest(struct past_reader *r)
     free(zeros);
 }
 
+static void
+write_part_again(struct past_reader *r, uint32_t item, uint32_t from, uint32_t to)
+{
+    while (from < to && r->result == 0) {
+        uint32_t size = to - from < CLEAR_BYTES ? to - from : CLEAR_BYTES;
+        const uint8_t *bytes = look(r, (struct spot){item, from}, size);
+        int result = bytes == NULL ? -EIO : io_file_write(r->window.file, from, bytes, size);
+        if (result < 0) {
+            stop(r, "write", item, result);
+        }
+        from += size;
+    }
+}
+
+/* From the first batch on that no other one vouches for. */
+static void
+write_doubtful_again(struct past_reader *r)
+{
+    for (uint32_t i = r->vouched.spot.item; i <= r->good.item; i++) {
+        const struct segment *segment = &r->segments->items[i];
+        bool with_head = i > r->vouched.spot.item || r->vouched.spot.offset == RECORD_BLOCK_BYTES;
+        uint32_t to = i == r->good.item ? record_blocks(r->good.offset) : segment->bytes;
+        if (segment->head != SEGMENT_UNUSED) {
+            write_part_again(r, i, with_head ? 0 : r->vouched.spot.offset, to);
+        }
+    }
+}
+
 /* What was read is counted on from now on, whatever the mode was in which it was written. */
 static void
 sync_all(struct past_reader *r)
@@ -512,6 +553,7 @@ end(struct past_reader *r)
     bool goes_on = any && (s->items[r->good.item].head == SEGMENT_BEGUN || r->good.offset > RECORD_BLOCK_BYTES);
     if (goes_on) {
         say_torn(r);
+        write_doubtful_again(r);
         clear_rest(r);
         sync_all(r);
         j->offset = record_blocks(r->good.offset);
@@ -590,7 +632,7 @@ journal_read(struct journal *j, bool (*visit)(void *context, const struct journa
     for (uint32_t i = 0; i < j->segments.count; i++) {
         j->segments.items[i].first_position = UINT64_MAX;
     }
-    r.good = beginning(&r);
+    r.good = r.vouched.spot = r.next_vouched.spot = beginning(&r);
     if (r.good.item < j->segments.count) {
         const struct segment *first = &j->segments.items[r.good.item];
         r.expected = first->first_sequence;

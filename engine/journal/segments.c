@@ -256,22 +256,22 @@ make_file(struct segments_work *work, const char *path)
     return result;
 }
 
-/* All or nothing, as far as that can be had: a file that is not found again after this would be one that is never used. */
+/* Again after its directory could not be synced: then it has its new name already. */
 static int
 reuse_file(struct segments_work *work, const char *path)
 {
     char from[SEGMENTS_PATH_BYTES];
     segments_path(work->directory, work->from, from);
     int result = io_file_open(work->ios, from, work->file_flags, &work->segment.file);
-    if (result < 0) {
-        return result;
+    bool renamed = result == -ENOENT;
+    if (renamed) {
+        result = io_file_open(work->ios, path, work->file_flags, &work->segment.file);
     }
-    result = io_rename(work->ios, from, path);
+    if (result == 0 && !renamed) {
+        result = io_rename(work->ios, from, path);
+    }
     if (result == 0) {
         result = io_directory_sync(work->ios, work->directory);
-        if (result < 0) {
-            io_rename(work->ios, path, from);
-        }
     }
     if (result < 0) {
         io_file_close(&work->segment.file);
@@ -332,7 +332,7 @@ start(struct segments *s, enum segments_task task, uint64_t now_ms)
         .task = task,
         .under_way = true,
         .result = -ECANCELED,
-        .segment = {.bytes = s->options->segment_bytes, .head = SEGMENT_UNUSED},
+        .segment = {.number = s->next_number, .bytes = s->options->segment_bytes, .head = SEGMENT_UNUSED},
         .from = s->count > 0 ? s->items[0].number : 0,
         .key = s->key,
         .shard = s->options->shard,
@@ -340,9 +340,6 @@ start(struct segments *s, enum segments_task task, uint64_t now_ms)
         .directory = s->options->directory,
         .now_ms = now_ms,
     };
-    if (task != SEGMENTS_REMOVE) {
-        work->segment.number = s->next_number++;
-    }
     if (!io_work(s->options->io, IO_WORK_DISK, run_work, work)) {
         work->under_way = false;
         s->retry_ms = now_ms + RETRY_MS;
@@ -392,17 +389,24 @@ oldest_is_free(const struct segments *s)
     return s->dead > 0 && s->items[0].file == NULL;
 }
 
+static bool
+can_be_reused(const struct segments *s, const struct segment *segment)
+{
+    uint64_t limit = s->options->bytes_max;
+    bool too_many = limit > 0 && segments_bytes(s) > limit;
+    return segment->bytes == s->options->segment_bytes && segments_reserve(s) < (too_many ? SEGMENTS_RESERVE : SEGMENTS_RESERVE_MAX);
+}
+
 void
 segments_upkeep(struct segments *s, uint64_t now_ms)
 {
     if (s->work.under_way || now_ms < s->retry_ms) {
         return;
     }
-    bool fits = s->dead > 0 && s->items[0].bytes == s->options->segment_bytes;
     if (oldest_is_free(s)) {
-        start(s, fits && segments_reserve(s) < SEGMENTS_RESERVE_MAX ? SEGMENTS_REUSE : SEGMENTS_REMOVE, now_ms);
+        start(s, can_be_reused(s, &s->items[0]) ? SEGMENTS_REUSE : SEGMENTS_REMOVE, now_ms);
     } else if (segments_reserve(s) < SEGMENTS_RESERVE) {
-        if (limit_allows_one_more(s)) {
+        if (limit_allows_one_more(s) || (s->wanted && segments_reserve(s) == 0)) {
             start(s, SEGMENTS_MAKE, now_ms);
         } else {
             starve(s, 0, now_ms);
@@ -438,9 +442,12 @@ segments_worked(struct segments *s)
     if (work->task != SEGMENTS_MAKE) {
         drop_oldest(s);
     }
-    if (work->task != SEGMENTS_REMOVE && !add(s, &work->segment)) {
-        io_file_close(&work->segment.file); /* out of memory: it is found by the next start */
-        return;
+    if (work->task != SEGMENTS_REMOVE) {
+        s->next_number++;
+        if (!add(s, &work->segment)) {
+            io_file_close(&work->segment.file); /* out of memory: the next start finds it */
+            return;
+        }
     }
     heal(s);
 }
@@ -478,7 +485,8 @@ segments_end_read(struct segments *s, struct segment *segment)
 bool
 segments_rotate(struct segments *s, uint64_t position)
 {
-    if (segments_reserve(s) == 0) {
+    s->wanted = segments_reserve(s) == 0;
+    if (s->wanted) {
         return false;
     }
     if (s->has_active) {

@@ -5,7 +5,7 @@
  *      items   [dead ... | full ... | active | reserve ...]        numbers rise from left to right
  *
  * Invariants
- *   G1  a number is given once in the life of a journal: what a file held under another one is never taken for good (record.h).
+ *   G1  a number is written to in one life of a file only: what the file held under another one is never taken for good (record.h).
  *   G2  the oldest goes first, and its going is on the disk before the next one goes: so what a crash leaves is always all that came after some record.
  *   G3  a file in reserve is on the disk, under its name, before it is written to.
  *
@@ -66,6 +66,7 @@ struct segments {
     uint32_t dead, full;   /* how many at the left are so; the dead ones are full, too */
     bool has_active;       /* it is items[full] */
     bool starved;          /* the reserve is short, and no file can be had */
+    bool wanted;           /* something that was appended waits for a file: not even the limit stands against it, else what is to be cut off might wait for ever */
     uint64_t retry_ms;     /* nothing is tried before; 0: nothing has failed */
     uint64_t key, next_number;
     struct segments_work work;
