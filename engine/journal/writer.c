@@ -141,6 +141,16 @@ need_room(struct journal_writer *w, uint32_t content)
     }
 }
 
+/* Behind the last record: else damage to the last batch would look like a write that was never completed. */
+static void
+say_it_is_durable(struct journal_writer *w)
+{
+    if (w->result == 0 && w->sequence > 1) {
+        need_room(w, 0);
+        write_batch(w);
+    }
+}
+
 void
 journal_writer_append(struct journal_writer *w, uint8_t type, struct bytes content)
 {
@@ -187,6 +197,7 @@ journal_writer_finish(struct journal_writer **writer)
     struct journal_writer *w = *writer;
     if (w->result == 0) {
         write_batch(w);
+        say_it_is_durable(w);
     }
     int result = w->result != 0 ? w->result : end_segment(w);
     result = result != 0 ? result : io_directory_sync(w->ios, w->directory);
