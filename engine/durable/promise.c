@@ -224,27 +224,27 @@ promise_acknowledge(struct shard *shard, struct connection *c, uint8_t type, uin
         gate_release(shard, &needs->gate);
     }
     bool alone = needs->targets == 0 && needs->gate == NULL;
-    if (received_count > 0 && alone) {
+    bool behind = received_count > 0 && c->session->extra->pending.count > 1; /* W4 */
+    if (received_count > 0 && alone && !behind) {
         keep_received(shard, c->session, received_count, packet_id);
         needs->position = journal_end(shard->journal);
+        received_count = 0;
     }
     const struct promisee *before = promisee_of(c);
     bool first = before == NULL || before->acknowledgements == 0;
     bool committed = needs->position == 0 || is_committed(shard);
-    if (alone && first && committed) {
+    if (alone && first && committed && !behind) {
         input_acknowledge(shard, c, type, packet_id, reason); /* W2 */
         return;
     }
     struct promise *p = make_acknowledgement(shard, c, type, packet_id, reason);
     p->position = needs->position == 0 ? 0 : journal_end(shard->journal);
     p->acknowledge.who->acknowledgements++;
-    if (!alone) {
-        p->acknowledge.targets = needs->targets;
-        p->acknowledge.gate = needs->gate;
-        p->acknowledge.received_count = received_count;
+    p->acknowledge.targets = needs->targets;
+    p->acknowledge.gate = needs->gate;
+    p->acknowledge.received_count = received_count;
+    if (!alone || behind || p->acknowledge.who->across > 0) { /* W1 */
         put_across(shard, p);
-    } else if (p->acknowledge.who->across > 0) {
-        put_across(shard, p); /* W1 */
     } else {
         p->position = journal_end(shard->journal);
         promises_append(&shard->promises->own, p);

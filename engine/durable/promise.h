@@ -23,6 +23,7 @@
  *   W2  who waits for nothing is answered at once, unless W1 forbids it. What another shard has to say to that comes in the order in which it was asked: a message for its sessions
  *       that are not kept may wait for another one that was sent there before.
  *   W3  a promise whose connection is gone says nothing; what it was to do to its session is done.
+ *   W4  QoS 2 messages of one session are recorded as received in the order in which they came: a token of a later count than the last of these is of one that is not.
  *
  * Without a journal nothing here ever waits. Memory is charged to the shard's account; without any the process ends, as what was acknowledged must not depend on it.
  *
@@ -60,7 +61,7 @@ struct gate_reference {
 /* One client may have so many acknowledgements outstanding (64 bytes each) before it is read no further: promise_is_crowded(). */
 #define PROMISE_ACKNOWLEDGEMENTS_MAX 4096u
 
-/* With the journal; false when out of memory. */
+/* With the journal, and promise_fini() before its end; false when out of memory. */
 bool promise_init(struct shard *shard);
 
 /*

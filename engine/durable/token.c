@@ -9,6 +9,7 @@
 /* A place for one token; 0 in `identity`: free. */
 struct token {
     uint64_t identity;
+    uint64_t count;
     uint64_t hash;
     struct token_holders holders; /* none: it holds for all */
     uint32_t next; /* in its bucket, or NONE */
@@ -158,7 +159,7 @@ add_token(struct shard *shard, const struct entry_token *token)
         return NULL;
     }
     clear(shard, t, t->cursor);
-    t->places[t->cursor] = (struct token){.identity = token->identity, .hash = token->hash, .packet_id = token->packet_id};
+    t->places[t->cursor] = (struct token){.identity = token->identity, .count = token->count, .hash = token->hash, .packet_id = token->packet_id};
     enter(t, t->cursor);
     return &t->places[t->cursor++];
 }
@@ -182,7 +183,7 @@ token_remember_holder(struct shard *shard, const struct entry_token *token, uint
 {
     assert(token->identity != 0);
     struct token *known = get_token(shard->tokens, token->identity, token->packet_id);
-    if (known == NULL || known->hash != token->hash || known->holders.count == 0) {
+    if (known == NULL || known->hash != token->hash || known->count != token->count || known->holders.count == 0) {
         known = add_token(shard, token);
     }
     if (known != NULL) {
@@ -200,13 +201,13 @@ token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id)
 }
 
 bool
-token_take(struct shard *shard, const struct entry_token *token, struct token_holders *holders)
+token_take(struct shard *shard, const struct entry_token *token, uint64_t recorded, struct token_holders *holders)
 {
     struct token *known = get_token(shard->tokens, token->identity, token->packet_id);
     if (known == NULL) {
         return false;
     }
-    bool same = known->hash == token->hash;
+    bool same = known->hash == token->hash && known->count > recorded;
     bool whole = known->holders.count == 0;
     if (same) {
         *holders = known->holders;

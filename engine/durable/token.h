@@ -2,7 +2,7 @@
  * token: QoS 2 messages that this shard has in its journal, and whose publishers may not know it yet, since a crash came between. Such a publisher sends it again (DUP), and what it
  * finds here is not routed twice.
  *
- * A message is the same if publisher, packet identifier and hash of topic and payload are. The newest of each identifier counts; beyond TOKEN_COUNT_MAX the oldest are forgotten.
+ * A message is the same if publisher, packet identifier and hash of topic and payload are, and if its publisher's session has not recorded it as received, which its count tells (promise.h W4). The newest of each identifier counts; beyond TOKEN_COUNT_MAX the oldest are forgotten.
  *
  * After a conversion for another number of shards (engine/durable/convert.h) what a record says holds for the sessions of its deliveries only: then the token has holders.
  *
@@ -14,7 +14,7 @@
 #include "engine/durable/entry.h"
 #include "engine/shard.h"
 
-/* Only what was under way at the crash is asked for, and that is what was recorded last. Raising it costs 52 bytes each, at most. */
+/* Only what was under way at the crash is asked for, and that is what was recorded last. Raising it costs 60 bytes each, at most. */
 #ifndef TOKEN_COUNT_MAX /* smaller in its test */
 #define TOKEN_COUNT_MAX 65536u
 #endif
@@ -30,8 +30,11 @@ void token_remember(struct shard *shard, const struct entry_token *token);
 void token_remember_holder(struct shard *shard, const struct entry_token *token, uint64_t session);
 void token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id);
 
-/* A message with this token was sent again. True if this shard has it; once. If some sessions have it they go to `holders`, which is empty before. */
-bool token_take(struct shard *shard, const struct entry_token *token, struct token_holders *holders);
+/*
+ * A message with this token was sent again; its publisher's session has recorded those up to the count `recorded`. True if this shard has it; once. If some sessions have it they
+ * go to `holders`, which is empty before.
+ */
+bool token_take(struct shard *shard, const struct entry_token *token, uint64_t recorded, struct token_holders *holders);
 
 void token_free_holders(struct shard *shard, struct token_holders *holders);
 bool token_is_holder(const struct token_holders *holders, uint64_t session);

@@ -115,6 +115,7 @@ forwardable(struct shard *shard, const struct properties *properties, struct byt
 struct outcome {
     struct promise_needs needs;
     uint64_t received_count; /* of a QoS 2 message of a kept session, if that is still to be recorded */
+    bool recorded;           /* it is not: the message's own record says that it was received */
     uint8_t reason;
 };
 
@@ -138,8 +139,9 @@ set_token(const struct connection *c, const struct publish *publish, struct publ
         .hash = XXH3_64bits_digest(&state),
         .packet_id = publish->packet_id,
     };
-    p->publisher_here = true;
+    p->publisher_here = c->session->extra->pending.count == 1; /* else an earlier one is to be recorded first: promise.h W4 */
     p->again = publish->dup;
+    p->recorded = c->session->extra->recorded_count;
 }
 
 /* Whether there is room for it, in memory and on the disk. QoS 0 that is not to be kept takes neither for long: who can take it at once gets it even at the limit (deliver.c). */
@@ -193,6 +195,7 @@ route_publish(struct shard *shard, struct connection *c, const struct frame *fra
     }
     bool any = route_publication(shard, &p, &c->memo);
     outcome->needs = p.needs;
+    outcome->recorded = p.received_kept;
     outcome->received_count = kept && p.token.identity != 0 && !p.received_kept ? p.token.count : 0;
     p.needs.gate = NULL; /* taken */
     publication_fini(shard, &p);
@@ -205,11 +208,11 @@ static bool
 receive(struct shard *shard, struct session *session, uint16_t packet_id)
 {
     struct session_extra *extra = session->extra;
-    if (is_kept(shard, session) && !received_add(shard->account, &extra->pending, packet_id)) {
+    if (!received_add(shard->account, &extra->received, packet_id)) {
         return false;
     }
-    if (!received_add(shard->account, &extra->received, packet_id)) {
-        received_remove(&extra->pending, packet_id);
+    if (is_kept(shard, session) && !received_add(shard->account, &extra->pending, packet_id)) {
+        received_remove(&extra->received, packet_id);
         return false;
     }
     return true;
@@ -264,7 +267,7 @@ publish_qos2(struct shard *shard, struct connection *c, const struct frame *fram
         refuse_for_quota(shard, c, publish);
         return;
     }
-    if (outcome.received_count == 0 && c->session != NULL) {
+    if (outcome.recorded && c->session != NULL) {
         note_recorded(c->session->extra, publish->packet_id);
     }
     promise_acknowledge(shard, c, PACKET_PUBREC, publish->packet_id, outcome.reason, &outcome.needs, outcome.received_count);

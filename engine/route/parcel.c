@@ -77,6 +77,7 @@ parcel_send_publication(struct shard *shard, unsigned target, enum parcel_type t
         parcel->has_token = true;
         parcel->again = p->again;
         ((struct parcel_publish_known *)parcel)->token = p->token;
+        ((struct parcel_publish_known *)parcel)->recorded = p->recorded;
     }
 }
 
@@ -120,7 +121,7 @@ parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint3
 static void
 retain_only(struct shard *shard, struct publication *p)
 {
-    if (!p->again || !token_take(shard, &p->token, &p->holders)) {
+    if (!p->again || !token_take(shard, &p->token, p->recorded, &p->holders)) {
         replay_retain(shard, p);
         keep_publication(shard, p);
     }
@@ -146,6 +147,7 @@ handle_publish_parcel(struct shard *shard, unsigned from, const struct parcel_pu
     }
     if (parcel->has_token) {
         p.token = ((const struct parcel_publish_known *)parcel)->token;
+        p.recorded = ((const struct parcel_publish_known *)parcel)->recorded;
         p.again = parcel->again;
     }
     if (parcel->head.type == PARCEL_RETAIN) {

@@ -69,6 +69,7 @@ struct parcel_publish { /* PUBLISH, RETAIN */
 struct parcel_publish_known {
     struct parcel_publish publish;
     struct entry_token token;
+    uint64_t recorded; /* as publication.recorded */
 };
 
 struct parcel_confirm { /* so many of the parcels with `confirm` that you ever sent here are durable, and what came of them */

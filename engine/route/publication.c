@@ -15,6 +15,7 @@ publication_init(struct publication *p)
     p->retain = false;
     p->topic_cut = false;
     p->again = false;
+    p->recorded = 0;
     p->holders = (struct token_holders){0};
     p->token.identity = 0;
     p->needs = (struct promise_needs){0};

@@ -40,6 +40,7 @@ struct publication {
     bool topic_cut;            /* `cut_topic` is made */
     bool again;                /* its publisher has sent it before (DUP): `token` may be known */
     struct entry_token token;  /* a QoS 2 message of a kept session; identity 0: none */
+    uint64_t recorded;         /* with `again`: so many messages of that session are known to be received (engine/durable/token.h) */
     struct token_holders holders; /* sessions of this shard that have it already */
     struct promise_needs needs; /* filled on the way */
     uint32_t kept_first, kept_count; /* deliveries that engine/durable/keep.c has collected */

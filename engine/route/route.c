@@ -199,7 +199,7 @@ deliver_match(struct shard *shard, const struct match *match, struct publication
 static bool
 is_known(struct shard *shard, struct publication *p)
 {
-    return p->again && token_take(shard, &p->token, &p->holders);
+    return p->again && token_take(shard, &p->token, p->recorded, &p->holders);
 }
 
 void

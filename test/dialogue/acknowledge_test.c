@@ -321,6 +321,52 @@ WITH_JOURNAL(a_message_is_not_recorded_as_received_before_all_shards_have_it)
     expect_ack(p, PACKET_PUBREC, id, REASON_SUCCESS);
 }
 
+/* How many this shard has recorded as received, in RECEIVED and in MESSAGE. */
+static unsigned
+received_count(struct world *w, unsigned shard)
+{
+    unsigned count = fake_journal_count(w, shard, ENTRY_RECEIVED);
+    for (unsigned i = 0; i < fake_journal_count(w, shard, ENTRY_MESSAGE); i++) {
+        struct entry_message m;
+        claim(entry_read_message(fake_journal_get(w, shard, ENTRY_MESSAGE, i), &m));
+        count += m.received;
+    }
+    return count;
+}
+
+WITH_JOURNAL(messages_are_recorded_as_received_in_the_order_in_which_they_came)
+{
+    if (last_shard(w) == 0) {
+        return;
+    }
+    struct client *p = join_kept(w, 0, 0), *near = join_kept(w, 0, 1), *far = join_kept(w, 1, 2);
+    subscribe(near, "near", .qos = 2);
+    subscribe(far, "far", .qos = 2);
+    publish(p, "near", "first", .qos = 2);
+    claim_equal(received_count(w, 0), 1);
+    hold(w, 1);
+    uint16_t ids[3];
+    ids[0] = say(p, "far", "x", .qos = 2);
+    ids[1] = say(p, "near", "x", .qos = 2);
+    ids[2] = say(p, "nobody", "x", .qos = 2);
+    expect_quiet(p);
+    claim_equal(received_count(w, 0), 1);
+    vanish(p);
+    let_go(w, 1);
+    claim_equal(received_count(w, 0), 4);
+    for (unsigned i = 0; i < 3; i++) {
+        struct entry_received e;
+        claim(entry_read_received(fake_journal_get(w, 0, ENTRY_RECEIVED, i), &e));
+        claim_equal(e.count, i + 2);
+        claim_equal(e.packet_id, ids[i]);
+    }
+    p = rejoin(w, 5, id_at(w, 0, 0), .expiry_s = 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        say(p, "whatever", "x", .qos = 2, .dup = true, .id = ids[i]);
+        expect_ack(p, PACKET_PUBREC, ids[i], REASON_SUCCESS);
+    }
+}
+
 WITH_JOURNAL(a_message_sent_again_on_the_next_connection_waits_for_the_first_and_comes_once)
 {
     struct client *p = join_kept(w, 0, 0), *s = join_kept(w, last_shard(w), 1);
@@ -558,6 +604,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(who_has_very_many_acknowledgements_outstanding_is_not_read, "max_queued_messages 0"),
     TELL(pubrec_leaves_when_it_is_recorded_that_the_message_was_received),
     TELL(a_message_is_not_recorded_as_received_before_all_shards_have_it),
+    TELL(messages_are_recorded_as_received_in_the_order_in_which_they_came),
     TELL(a_message_sent_again_on_the_next_connection_waits_for_the_first_and_comes_once),
     TELL(a_kept_subscriber_gets_qos2_and_pubrel_when_they_are_durable),
     TELL(suback_and_unsuback_of_a_kept_session_wait),

@@ -189,13 +189,19 @@ fake_journal_count(const struct world *world, unsigned shard, uint8_t type)
 }
 
 struct bytes
-fake_journal_newest(const struct world *world, unsigned shard, uint8_t type)
+fake_journal_get(const struct world *world, unsigned shard, uint8_t type, unsigned index)
 {
     const struct journal *j = world->broker->shards[shard]->journal;
-    for (size_t i = j->count; i > 0; i--) {
-        if (j->records[i - 1].type == type && !j->records[i - 1].voided) {
-            return bytes_of(j->records[i - 1].content, j->records[i - 1].size);
+    for (size_t i = 0; i < j->count; i++) {
+        if (j->records[i].type == type && !j->records[i].voided && index-- == 0) {
+            return bytes_of(j->records[i].content, j->records[i].size);
         }
     }
     return bytes_of(NULL, 0);
+}
+
+struct bytes
+fake_journal_newest(const struct world *world, unsigned shard, uint8_t type)
+{
+    return fake_journal_get(world, shard, type, fake_journal_count(world, shard, type) - 1);
 }

@@ -18,7 +18,8 @@ void fake_journal_let_go(struct world *world, unsigned shard);
 void fake_journal_set_room(struct world *world, unsigned shard, enum journal_room room);
 /* Records of this type (engine/durable/entry.h) that were not voided. */
 unsigned fake_journal_count(const struct world *world, unsigned shard, uint8_t type);
-/* The content of the newest of them; empty if there is none. */
+/* The content of one of them, the oldest is 0; and of the newest. Empty if there is none. */
+struct bytes fake_journal_get(const struct world *world, unsigned shard, uint8_t type, unsigned index);
 struct bytes fake_journal_newest(const struct world *world, unsigned shard, uint8_t type);
 
 #endif
