@@ -687,6 +687,21 @@ hold_body(struct recovery *r, const struct entry_message *e)
     return m;
 }
 
+/* Of which sessions it is known that they have the message, should its publisher send it again: of all here, or of its deliveries. */
+static void
+note_token(struct recovery *r, const struct entry_message *e)
+{
+    if (!e->token_partial) {
+        token_remember(r->shard, &e->token);
+        return;
+    }
+    struct bytes rest = e->deliveries;
+    struct entry_delivery d;
+    while (entry_next_delivery(&rest, &d)) {
+        token_remember_holder(r->shard, &e->token, d.identity);
+    }
+}
+
 static void
 note_message(struct recovery *r, const struct entry_message *e)
 {
@@ -695,7 +710,7 @@ note_message(struct recovery *r, const struct entry_message *e)
     note_identity(r, e->body.publisher);
     if (e->token.identity != 0) {
         note_identity(r, e->token.identity);
-        token_remember(r->shard, &e->token);
+        note_token(r, e);
     }
     if (e->received) {
         set_received(r, e->token.identity, e->token.count, e->token.packet_id);
