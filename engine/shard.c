@@ -315,7 +315,8 @@ begin_stopping(struct shard *shard)
 bool
 shard_busy(const struct shard *shard)
 {
-    return shard->timers_behind || (shard->journal != NULL && compact_is_eager(shard)) || (shard->stage != STAGE_OPEN && stage_can_go(shard)) || shard->rechecking || limits_enforcing(shard) || loopback_waiting(&shard->loopback) || shard->replays != NULL || shard->dirty != NULL ||
+    return shard->timers_behind || (shard->journal != NULL && compact_is_eager(shard)) || (shard->stage != STAGE_OPEN && stage_can_go(shard)) || shard->rechecking ||
+           limits_enforcing(shard) || loopback_waiting(&shard->loopback) || shard->replays != NULL || page_busy(shard) || shard->dirty != NULL ||
            (shard->held_first != NULL && shard->held_may_go) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
 }
 

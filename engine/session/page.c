@@ -2,6 +2,7 @@
 
 #include "engine/durable/keep.h"
 #include "engine/log.h"
+#include "engine/route/deliver.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -361,25 +362,27 @@ end_round(struct shard *shard)
 {
     struct pages *pages = shard->pages;
     bool found = stats_get(&shard->stats.pages_written) > pages->walk_written;
-    pages->walk_again_at = found ? 0 : shard->queue_memory + shard->queue_share / WALK_PARTS;
+    pages->walk_again_at = found ? 0 : shard->queue_memory + shard->queue_share / WALK_PARTS + 1;
     pages->walk_written = stats_get(&shard->stats.pages_written);
     pages->walk = (struct slab_walk){0};
+}
+
+bool
+page_busy(const struct shard *shard)
+{
+    const struct step *step = shard->pages != NULL && shard->queue_memory > shard->queue_share ? step_of(shard) : NULL;
+    return step != NULL && step->all && shard->queue_memory >= shard->pages->walk_again_at && may_write(shard);
 }
 
 static void
 walk_sessions(struct shard *shard)
 {
-    struct pages *pages = shard->pages;
-    for (uint32_t i = 0; i < WALK_SESSIONS && may_write(shard); i++) {
-        const struct step *step = step_of(shard);
-        if (step == NULL || !step->all || shard->queue_memory < pages->walk_again_at) {
-            return;
-        }
-        struct session *s = slab_walk(&shard->sessions, &pages->walk);
+    for (uint32_t i = 0; i < WALK_SESSIONS && page_busy(shard); i++) {
+        struct session *s = slab_walk(&shard->sessions, &shard->pages->walk);
         if (s == NULL) {
             end_round(shard);
         } else if (is_pageable(s)) {
-            write_queue(shard, s, step);
+            write_queue(shard, s, step_of(shard));
         }
     }
 }
@@ -437,10 +440,24 @@ near_page(const struct queue *q)
     return NULL;
 }
 
+/* One that nothing else waits for, ahead of its time only while there is room: else it would go back to disk at once. */
+static struct page *
+wanted_page(const struct shard *shard, const struct session *s)
+{
+    const struct queue *q = &session_get_owed(s)->queue;
+    if (q->paged_bytes == 0 || s->connection == NULL) {
+        return NULL;
+    }
+    if (q->first->paged) {
+        return deliver_may_send(shard, s) ? q->first->page : NULL;
+    }
+    return shard->queue_memory <= shard->queue_share ? near_page(q) : NULL;
+}
+
 void
 page_wish(struct shard *shard, struct session *s)
 {
-    struct page *page = s->owed != NULL && s->owed->queue.paged_bytes > 0 ? near_page(&s->owed->queue) : NULL;
+    struct page *page = wanted_page(shard, s);
     if (page != NULL && !page->wished) {
         page->wished = true;
         wish(shard, page);

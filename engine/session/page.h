@@ -15,7 +15,8 @@
  * about as much as it writes: a message that waits in many queues is one in memory, but one in each page. The higher above it, the more goes: shared messages, smaller pages, queues
  * that do not grow, what connected clients will soon get (`steps` in page.c). While the disk is full, or more waits for it than PAGE_BACKLOG_BYTES, nothing goes.
  *
- * Back: session_pump() wishes for a page when it gets near it; at most PAGE_READS_MAX of a shard are read at once. So a connected session has about one page in memory.
+ * Back: session_pump() wishes for a page when it could send what is in it, or, while the shard is below its part, when it gets near; at most PAGE_READS_MAX of a shard are read at once. So
+ * a connected session has about one page in memory.
  *
  * A page that cannot be read is tried again some times, then given up: its messages are counted as lost (DROP_PAGE_LOST) and the log says so; a restart may find them all the same.
  * A session that ends loses what it has in pages, also what came through a shared subscription; in memory that would go to another member.
@@ -108,10 +109,12 @@ page_note(struct shard *shard, struct session *session)
     }
 }
 
+/* There is more to do for page_turn(). */
+bool page_busy(const struct shard *shard);
 /* At the end of a turn, before the journal is submitted: what is too much goes to disk. */
 void page_turn(struct shard *shard);
 
-/* The session is connected, and was pumped: if a page is near, it is read. */
+/* The session was pumped: a page that is near is read. */
 void page_wish(struct shard *shard, struct session *session);
 
 /* Frees a page that was taken out of its queue; nulls the pointer. */

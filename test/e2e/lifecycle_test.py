@@ -309,8 +309,7 @@ class Files(ProcessCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         pid = int(eventually(lambda: path.exists() and path.read_text().strip(), 5, 'the pid file'))
         try:
-            if broker.ON_MOSQUITTO:
-                eventually(lambda: self.accepts(b.port), 5)
+            eventually(lambda: self.accepts(b.port), 5)
             self.connected(b).ping()
             with open(f'/proc/{pid}/stat') as stat:
                 session = int(stat.read().rsplit(')', 1)[1].split()[3])
