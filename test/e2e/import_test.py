@@ -94,17 +94,18 @@ class Import(unittest.TestCase):
         self.assertTrue(old.session_present)
         got = [old.receive() for _ in range(23)]
         self.assertEqual([g.topic for g in got], ['news/first', 'news/second'] + [f'news/{n}' for n in range(20)] + ['two/x/c'])
-        self.assertEqual([g.dup for g in got[:4]], [True, True, True, False])  # Mosquitto had sent three
+        self.assertEqual([g.dup for g in got[:2] + got[3:]], [True] * 2 + [False] * 20)  # Mosquitto had sent two or three
         self.assertEqual((got[-1].payload, got[-1].qos), (b'not released', 2))
 
         five = self.connected(port, 5, 'five', clean=False, properties=[(SESSION_EXPIRY, 100000)])
         self.assertTrue(five.session_present)
-        first = five.expect(PUBLISH, packet_id=self.first.packet_id, topic='news/first', payload='one', dup=True, retain=True)
+        two = sorted((five.receive(), five.receive()), key=lambda got: got.kind)
+        first = five.check(two[0], PUBLISH, packet_id=self.first.packet_id, topic='news/first', payload='one', dup=True, retain=True)
         self.assertEqual((first.get(CONTENT_TYPE), first.get(USER_PROPERTY), first.get(SUBSCRIPTION_ID)), ('text/plain', ('k', 'v'), 77))
-        five.expect(PUBREL, packet_id=self.second.packet_id)
+        five.check(two[1], PUBREL, packet_id=self.second.packet_id)
         five.acknowledge(PUBCOMP, self.second.packet_id)
         for n in range(20):
-            self.assertEqual(five.expect(PUBLISH, topic=f'news/{n}').all(SUBSCRIPTION_ID), [77])
+            self.assertEqual(five.expect(PUBLISH, topic=f"news/{n}").all(SUBSCRIPTION_ID), [77])
         five.acknowledge(PUBREL, 41)
         five.expect_answer(PUBCOMP, 41)
         five.expect_nothing()
