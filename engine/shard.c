@@ -460,6 +460,14 @@ has_ended(struct shard *shard)
     return late;
 }
 
+void
+shard_tell_others(struct shard *shard)
+{
+    for (uint64_t asleep = mesh_publish(shard->broker->mesh, shard->number); asleep != 0; asleep &= asleep - 1) {
+        io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));
+    }
+}
+
 bool
 shard_turn(struct shard *shard, bool may_wait)
 {
@@ -501,9 +509,7 @@ shard_turn(struct shard *shard, bool may_wait)
     }
     serve_journal(shard);
     connection_flush_dirty(shard);
-    for (uint64_t asleep = mesh_publish(shard->broker->mesh, shard->number); asleep != 0; asleep &= asleep - 1) {
-        io_wake(shard->io, (unsigned)__builtin_ctzll(asleep));
-    }
+    shard_tell_others(shard);
     if (shard->stage != STAGE_OPEN) {
         stage_step(shard);
     }

@@ -178,6 +178,8 @@ void shard_close(struct shard **shard);
 int shard_enter(struct shard *shard);
 /* One turn. `may_wait`: sleep until there is something to do. False once the shard has stopped. */
 bool shard_turn(struct shard *shard, bool may_wait);
+/* What waits for other shards is shown to them, and who sleeps is woken; each turn ends with it. */
+void shard_tell_others(struct shard *shard);
 void shard_leave(struct shard *shard);
 
 /* After the configuration has changed, or recovery has gone beyond them. */

@@ -1123,6 +1123,7 @@ read_all(struct recovery *r, char *error, size_t error_size)
         return result;
     }
     finish(r);
+    shard_tell_others(r->shard); /* the first turn may sleep at once */
     tell(r, &past, io_clock_ns(r->shard->io) - start_ns);
     return 0;
 }
