@@ -73,7 +73,7 @@ journal_open(const struct journal_options *options, char *error, size_t error_si
         return NULL;
     }
     for (uint32_t i = 0; i < j->segments.count; i++) {
-        j->to_read += j->segments.items[i].head == SEGMENT_UNUSED ? 0 : j->segments.items[i].bytes;
+        j->to_read += j->segments.items[i].head == SEGMENT_BEGUN ? j->segments.items[i].bytes : 0;
     }
     return j;
 }

@@ -63,7 +63,8 @@ struct past_reader {
     struct journal_past *past;
     struct window window;
     struct whole whole;
-    uint64_t expected;    /* the next sequence number; 0: any */
+    uint32_t last_begun;  /* number of an item */
+    uint64_t expected;    /* the next sequence number; 0: not known, nothing was read yet */
     uint64_t position;    /* of the next record at least */
     struct spot good;     /* behind what was read last */
     uint64_t torn_bytes;  /* of the batch that ends at `good` */
@@ -240,6 +241,14 @@ take_record(struct past_reader *r, const struct record *record, struct spot at)
 
 /* -------------------------------------------------------------------------------------------------------------- batches */
 
+/* One that was made ready, and in front of one that has begun, was written to, though that did not reach the disk; others that are ready are in reserve. */
+static bool
+may_hold_records(const struct past_reader *r, uint32_t item)
+{
+    uint8_t head = r->segments->items[item].head;
+    return head == SEGMENT_BEGUN || head == SEGMENT_UNKNOWN || (head == SEGMENT_READY && item < r->last_begun);
+}
+
 /* The next good batch from here on; false: there is none, or reading has failed. */
 static bool
 next_batch(struct past_reader *r, struct spot *at, struct record_batch *batch)
@@ -247,7 +256,7 @@ next_batch(struct past_reader *r, struct spot *at, struct record_batch *batch)
     for (; at->item < r->segments->count; at->item++, at->offset = RECORD_BLOCK_BYTES) {
         const struct segment *segment = &r->segments->items[at->item];
         uint64_t seed = seed_of(r, at->item);
-        uint32_t size = segment->head == SEGMENT_UNUSED ? 0 : segment->bytes;
+        uint32_t size = may_hold_records(r, at->item) ? segment->bytes : 0;
         for (; at->offset < size; at->offset += RECORD_BLOCK_BYTES) {
             const uint8_t *data = look(r, *at, RECORD_BLOCK_BYTES);
             if (r->result < 0) {
@@ -295,7 +304,7 @@ read_batch(struct past_reader *r, struct spot *at, const struct record_batch *ba
         uint64_t sequence = batch->first_sequence + i;
         struct spot here = {at->item, at->offset + offset};
         if (!record_read(data + offset, batch->bytes - offset, seed, &record) || record.sequence != sequence) {
-            if (sequence <= r->expected) {
+            if (sequence == r->expected) {
                 r->good = here;
                 r->torn_bytes = is_clear(data + offset, batch->bytes - offset) ? 0 : batch->bytes - offset; /* cleared: by an earlier start */
             }
@@ -319,13 +328,13 @@ read_batch(struct past_reader *r, struct spot *at, const struct record_batch *ba
 
 /* --------------------------------------------------------------------------------------------------------------- damage */
 
-/* Records are missing in front of this batch. Whether they were on the disk once. */
+/* Records are missing in front of this batch, the one numbered `missing` among them. Whether it was on the disk once. */
 static bool
-is_damage(struct past_reader *r, struct spot at, struct record_batch batch)
+is_damage(struct past_reader *r, struct spot at, struct record_batch batch, uint64_t missing)
 {
     uint64_t cut_bytes = 0;
     do {
-        if (batch.durable > r->expected) {
+        if (batch.durable > missing) {
             return true;
         }
         cut_bytes += batch.bytes;
@@ -398,12 +407,13 @@ rescue(struct past_reader *r, uint32_t item, uint32_t from, uint32_t to, uint64_
 static void
 take_damage(struct past_reader *r, struct spot at, const struct record_batch *batch)
 {
+    r->expected = r->expected > 0 ? r->expected : 1;
     uint64_t lost = 0, first = r->expected;
     struct spot from = r->good;
     for (; from.item <= at.item && r->result == 0; from.item++, from.offset = RECORD_BLOCK_BYTES) {
         const struct segment *segment = &r->segments->items[from.item];
         uint32_t end = from.item == at.item ? at.offset : segment->bytes;
-        if (segment->head != SEGMENT_UNUSED && from.offset < end) {
+        if (may_hold_records(r, from.item) && from.offset < end) {
             keep_aside(r, from.item, from.offset, end);
             lost += rescue(r, from.item, from.offset, end, batch->first_sequence);
         }
@@ -484,7 +494,7 @@ write_doubtful_again(struct past_reader *r)
         const struct segment *segment = &r->segments->items[i];
         bool with_head = i > r->vouched.spot.item || r->vouched.spot.offset == RECORD_BLOCK_BYTES;
         uint32_t to = i == r->good.item ? record_blocks(r->good.offset) : segment->bytes;
-        if (segment->head != SEGMENT_UNUSED) {
+        if (may_hold_records(r, i)) {
             write_part_again(r, i, with_head ? 0 : r->vouched.spot.offset, to);
         }
     }
@@ -495,7 +505,7 @@ static void
 sync_all(struct past_reader *r)
 {
     for (uint32_t i = 0; i <= r->good.item && r->result == 0; i++) {
-        if (r->segments->items[i].head == SEGMENT_UNUSED || !open_file(r, i)) {
+        if (!may_hold_records(r, i) || !open_file(r, i)) {
             continue;
         }
         int result = io_file_sync(r->window.file);
@@ -577,12 +587,12 @@ end(struct past_reader *r)
 
 /* -------------------------------------------------------------------------------------------------------------- reading */
 
-/* The first segment that something was written to. */
+/* The first segment that something may have been written to. */
 static struct spot
 beginning(const struct past_reader *r)
 {
     struct spot at = {0, RECORD_BLOCK_BYTES};
-    while (at.item < r->segments->count && r->segments->items[at.item].head == SEGMENT_UNUSED) {
+    while (at.item < r->segments->count && !may_hold_records(r, at.item)) {
         at.item++;
     }
     return at;
@@ -594,11 +604,12 @@ read_all(struct past_reader *r)
     struct spot at = r->good;
     struct record_batch batch;
     while (r->result == 0 && next_batch(r, &at, &batch)) {
-        if (r->expected == 0) { /* the first segment's head is lost */
-            r->expected = at.item == r->good.item && at.offset == r->good.offset ? batch.first_sequence : 1;
+        bool at_beginning = r->expected == 0 && at.item == r->good.item && at.offset == r->good.offset;
+        if (at_beginning) {
+            r->expected = batch.first_sequence;
         }
         if (batch.first_sequence > r->expected) {
-            if (!is_damage(r, at, batch)) {
+            if (!is_damage(r, at, batch, r->expected > 0 ? r->expected : batch.first_sequence - 1)) {
                 return;
             }
             take_damage(r, at, &batch);
@@ -631,6 +642,7 @@ journal_read(struct journal *j, bool (*visit)(void *context, const struct journa
     }
     for (uint32_t i = 0; i < j->segments.count; i++) {
         j->segments.items[i].first_position = UINT64_MAX;
+        r.last_begun = j->segments.items[i].head == SEGMENT_BEGUN ? i : r.last_begun;
     }
     r.good = r.vouched.spot = r.next_vouched.spot = beginning(&r);
     if (r.good.item < j->segments.count) {

@@ -104,9 +104,12 @@ look_at_head(struct segments *s, struct segment *segment, uint8_t *block, char *
         return -EPROTONOSUPPORT;
     }
     s->key = head.key;
-    bool begun = head.number == segment->number && head.first_sequence > 0;
-    segment->head = begun ? SEGMENT_BEGUN : SEGMENT_UNUSED;
-    segment->first_sequence = begun ? head.first_sequence : 0;
+    if (head.number != segment->number) {
+        segment->head = SEGMENT_UNUSED;
+        return 0;
+    }
+    segment->head = head.first_sequence > 0 ? SEGMENT_BEGUN : SEGMENT_READY;
+    segment->first_sequence = head.first_sequence;
     return 0;
 }
 
@@ -169,7 +172,7 @@ file_flags(const struct segments *s)
 static bool
 can_be_reserve(const struct segments *s, const struct segment *segment)
 {
-    return segment->head == SEGMENT_UNUSED && segment->bytes == s->options->segment_bytes;
+    return (segment->head == SEGMENT_UNUSED || segment->head == SEGMENT_READY) && segment->bytes == s->options->segment_bytes;
 }
 
 /* From the newest to the oldest: what a crash leaves of them can be told from what is good by the same signs as now. */
@@ -191,6 +194,41 @@ remove_useless(struct segments *s, uint32_t from, char *path)
     return 0;
 }
 
+/* The head of a segment that is written to from now on; what has the file lies elsewhere. */
+static int
+write_head(struct io_file *file, const struct record_segment *head)
+{
+    uint8_t *block = aligned_alloc(IO_FILE_ALIGN, RECORD_BLOCK_BYTES);
+    if (block == NULL) {
+        return -ENOMEM;
+    }
+    record_put_segment(block, head);
+    int result = io_file_write(file, 0, block, RECORD_BLOCK_BYTES);
+    free(block);
+    return result < 0 ? result : io_file_sync(file);
+}
+
+/* A new number for one that is in reserve: something may have been written under the old one that looks as if nothing was, because it was not on the disk yet. */
+static int
+renumber(struct segments *s, struct segment *segment, char *path)
+{
+    char to[SEGMENTS_PATH_BYTES];
+    segments_path(s->options->directory, segment->number, path);
+    segments_path(s->options->directory, s->next_number, to);
+    int result = io_file_open(s->options->ios, path, file_flags(s), &segment->file);
+    if (result == 0) {
+        result = write_head(segment->file, &(struct record_segment){.key = s->key, .number = s->next_number, .shard = s->options->shard});
+    }
+    if (result == 0) {
+        result = io_rename(s->options->ios, path, to);
+    }
+    if (result == 0) {
+        segment->head = SEGMENT_READY;
+        segment->number = s->next_number++;
+    }
+    return result;
+}
+
 int
 segments_begin(struct segments *s, uint32_t full, bool has_active, char *error, size_t error_size)
 {
@@ -199,16 +237,22 @@ segments_begin(struct segments *s, uint32_t full, bool has_active, char *error, 
     if (result < 0) {
         return fail(error, error_size, "cannot remove", path, result);
     }
+    for (uint32_t i = full + has_active; i < s->count && result == 0; i++) {
+        result = renumber(s, &s->items[i], path);
+    }
+    if (result < 0) {
+        return fail(error, error_size, "cannot prepare", path, result);
+    }
     result = io_directory_sync(s->options->ios, s->options->directory);
     if (result < 0) {
         return fail(error, error_size, "cannot write", s->options->directory, result);
     }
-    for (uint32_t i = full; i < s->count; i++) {
-        segments_path(s->options->directory, s->items[i].number, path);
-        result = io_file_open(s->options->ios, path, file_flags(s), &s->items[i].file);
-        if (result < 0) {
-            return fail(error, error_size, "cannot open", path, result);
-        }
+    if (has_active) {
+        segments_path(s->options->directory, s->items[full].number, path);
+        result = io_file_open(s->options->ios, path, file_flags(s), &s->items[full].file);
+    }
+    if (result < 0) {
+        return fail(error, error_size, "cannot open", path, result);
     }
     s->full = full;
     s->has_active = has_active;
@@ -216,6 +260,12 @@ segments_begin(struct segments *s, uint32_t full, bool has_active, char *error, 
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- work */
+
+static int
+write_work_head(const struct segments_work *work, struct io_file *file)
+{
+    return write_head(file, &(struct record_segment){.key = work->key, .number = work->segment.number, .shard = work->shard});
+}
 
 static int
 clear_file(struct segments_work *work, struct io_file *file)
@@ -230,13 +280,8 @@ clear_file(struct segments_work *work, struct io_file *file)
         uint32_t left = work->segment.bytes - at;
         result = io_file_write(file, at, bytes, left < CLEAR_BYTES ? left : CLEAR_BYTES);
     }
-    if (result == 0) {
-        struct record_segment head = {.key = work->key, .number = work->segment.number, .shard = work->shard};
-        record_put_segment(bytes, &head);
-        result = io_file_write(file, 0, bytes, RECORD_BLOCK_BYTES);
-    }
     free(bytes);
-    return result < 0 ? result : io_file_sync(file);
+    return result < 0 ? result : write_work_head(work, file);
 }
 
 static int
@@ -266,6 +311,9 @@ reuse_file(struct segments_work *work, const char *path)
     bool renamed = result == -ENOENT;
     if (renamed) {
         result = io_file_open(work->ios, path, work->file_flags, &work->segment.file);
+    }
+    if (result == 0) {
+        result = write_work_head(work, work->segment.file);
     }
     if (result == 0 && !renamed) {
         result = io_rename(work->ios, from, path);
@@ -332,7 +380,7 @@ start(struct segments *s, enum segments_task task, uint64_t now_ms)
         .task = task,
         .under_way = true,
         .result = -ECANCELED,
-        .segment = {.number = s->next_number, .bytes = s->options->segment_bytes, .head = SEGMENT_UNUSED},
+        .segment = {.number = s->next_number, .bytes = s->options->segment_bytes, .head = SEGMENT_READY},
         .from = s->count > 0 ? s->items[0].number : 0,
         .key = s->key,
         .shard = s->options->shard,

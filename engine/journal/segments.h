@@ -26,7 +26,8 @@
 
 enum segment_head {
     SEGMENT_UNKNOWN, /* its head cannot be read */
-    SEGMENT_UNUSED,  /* nothing was written to it under its number */
+    SEGMENT_UNUSED,  /* its head is that of another number: it was never written to under its own */
+    SEGMENT_READY,   /* made for its number, and perhaps written to without that being on the disk */
     SEGMENT_BEGUN,
 };
 

@@ -254,7 +254,7 @@ stage_cut(struct stage *s)
 {
     uint64_t position = journal_segment_start(s->journal);
     journal_cut(s->journal, position);
-    while (s->cut_count < s->count && s->records[s->cut_count].position < position) {
+    while (s->cut_count < s->count && (s->records[s->cut_count].voided || s->records[s->cut_count].position < position)) {
         s->cut_count++;
     }
 }
