@@ -598,22 +598,45 @@ beginning(const struct past_reader *r)
     return at;
 }
 
+/* Nothing can be missing in front of this batch, the first one that was found, if what is in front of it was on the disk at all: a segment whose first batch was has begun. */
+static bool
+nothing_begun_before(const struct past_reader *r, struct spot at)
+{
+    uint32_t item = r->good.item;
+    while (item < at.item && r->segments->items[item].head == SEGMENT_READY) {
+        item++;
+    }
+    return item == at.item && at.offset == RECORD_BLOCK_BYTES;
+}
+
+/* A batch was found behind what was read last. False: it, and all that follows, is to be cut off. */
+static bool
+bridge_gap(struct past_reader *r, struct spot at, const struct record_batch *batch)
+{
+    bool first = r->expected == 0;
+    if (first && at.item == r->good.item && at.offset == r->good.offset) {
+        r->expected = batch->first_sequence;
+    }
+    if (batch->first_sequence <= r->expected) {
+        return true;
+    }
+    if (!is_damage(r, at, *batch, first ? batch->first_sequence - 1 : r->expected)) {
+        return false;
+    }
+    if (first && nothing_begun_before(r, at)) {
+        r->expected = batch->first_sequence;
+    } else {
+        take_damage(r, at, batch);
+    }
+    return true;
+}
+
 static void
 read_all(struct past_reader *r)
 {
     struct spot at = r->good;
     struct record_batch batch;
-    while (r->result == 0 && next_batch(r, &at, &batch)) {
-        bool at_beginning = r->expected == 0 && at.item == r->good.item && at.offset == r->good.offset;
-        if (at_beginning) {
-            r->expected = batch.first_sequence;
-        }
-        if (batch.first_sequence > r->expected) {
-            if (!is_damage(r, at, batch, r->expected > 0 ? r->expected : batch.first_sequence - 1)) {
-                return;
-            }
-            take_damage(r, at, &batch);
-        }
+    while (r->result == 0 && next_batch(r, &at, &batch) && bridge_gap(r, at, &batch)) {
         enter_batch(r, at, &batch);
         read_batch(r, &at, &batch);
     }
