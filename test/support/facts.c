@@ -1,11 +1,11 @@
+#include "test/support/facts.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-
-#include "test/support/facts.h"
 
 #include "engine/durable/entry.h"
 #include "engine/journal/journal.h"
