@@ -1,6 +1,7 @@
 /* The program: configuration, threads, signals, the end. */
 #include "engine/broker.h"
 #include "engine/config/attic.h"
+#include "engine/durable/store.h"
 #include "engine/durable/recover.h"
 #include "engine/journal/journal.h"
 #include "engine/log.h"
@@ -110,9 +111,16 @@ write_pid_file(const char *path)
     return 0;
 }
 
+/* The journals are written to by whom the broker becomes. */
+static int
+give_store(const struct broker *broker, const char *user, char *error, size_t error_size)
+{
+    return broker->store == NULL ? 0 : process_give_directory(store_directory(broker->store), STORE_DEPTH, user, error, error_size);
+}
+
 /* 0, or -1 with a line said. */
 static int
-drop_privileges(const struct config *config)
+drop_privileges(const struct broker *broker, const struct config *config)
 {
     char error[ERROR_BYTES];
     if (!process_is_root()) {
@@ -122,7 +130,7 @@ drop_privileges(const struct config *config)
         log_line(CONFIG_LOG_WARNING, "Warning: running as root, because option user is not given and there is no user 'tidewire'");
         return 0;
     }
-    if (process_become(config->user, error, sizeof error) != 0) {
+    if (give_store(broker, config->user, error, sizeof error) != 0 || process_become(config->user, error, sizeof error) != 0) {
         log_line(CONFIG_LOG_ERROR, "Error: %s", error);
         return -1;
     }
@@ -345,7 +353,7 @@ run(struct broker *broker, const sigset_t *signals, struct configs *configs)
         log_line(CONFIG_LOG_ERROR, "Error: %s", error);
         return 1;
     }
-    if ((config->pid_file != NULL && write_pid_file(config->pid_file) != 0) || drop_privileges(config) != 0) {
+    if ((config->pid_file != NULL && write_pid_file(config->pid_file) != 0) || drop_privileges(broker, config) != 0) {
         return 1;
     }
     process_harden(config->core_dumps);

@@ -1,6 +1,8 @@
 #include "engine/process.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -35,12 +38,76 @@ process_is_root(void)
     return geteuid() == 0;
 }
 
-int
-process_become(const char *name, char *error, size_t error_size)
+static const struct passwd *
+find_user(const char *name, char *error, size_t error_size)
 {
     const struct passwd *user = getpwnam(name);
     if (user == NULL) {
         snprintf(error, error_size, "option user: there is no user '%s' on this machine", name);
+    }
+    return user;
+}
+
+static int give_inside(int directory, unsigned depth, const struct passwd *user);
+
+/* -1 with errno. What is open cannot be exchanged for a link any more. */
+static int
+give(int directory, const char *name, unsigned depth, const struct passwd *user)
+{
+    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ELOOP || errno == ENOENT ? 0 : -1;
+    }
+    struct stat about;
+    int result = fstat(fd, &about);
+    bool is_directory = result == 0 && S_ISDIR(about.st_mode);
+    bool is_file = result == 0 && S_ISREG(about.st_mode) && about.st_nlink == 1;
+    if ((is_directory || is_file) && about.st_uid == 0) {
+        result = fchown(fd, user->pw_uid, user->pw_gid);
+    }
+    if (is_directory && result == 0 && depth > 0) {
+        result = give_inside(fd, depth - 1, user);
+    }
+    close(fd);
+    return result;
+}
+
+static int
+give_inside(int directory, unsigned depth, const struct passwd *user)
+{
+    int fd = dup(directory);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (struct dirent *entry; result == 0 && (entry = readdir(dir)) != NULL;) {
+        bool inside = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+        result = inside ? give(directory, entry->d_name, depth, user) : 0;
+    }
+    closedir(dir);
+    return result;
+}
+
+int
+process_give_directory(const char *path, unsigned depth, const char *name, char *error, size_t error_size)
+{
+    const struct passwd *user = find_user(name, error, error_size);
+    if (user == NULL) {
+        return -1;
+    }
+    if (give(AT_FDCWD, path, depth, user) != 0) {
+        snprintf(error, error_size, "%s cannot be given to user '%s': %s", path, name, strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+int
+process_become(const char *name, char *error, size_t error_size)
+{
+    const struct passwd *user = find_user(name, error, error_size);
+    if (user == NULL) {
         return -1;
     }
     /* Groups first: without root they cannot be changed any more. */

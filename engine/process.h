@@ -18,6 +18,12 @@ void process_raise_descriptor_limit(void);
 
 bool process_is_root(void);
 
+/*
+ * What root has made of a directory, with `depth` levels of directories in it, belongs to that user from now on; links, files with several names, and what belongs to others already
+ * stay as they are. 0, or -1 and a line in `error`.
+ */
+int process_give_directory(const char *path, unsigned depth, const char *user, char *error, size_t error_size);
+
 /* From root to that user with its groups, and never back. 0, or -1 and a line in `error`. */
 int process_become(const char *user, char *error, size_t error_size);
 

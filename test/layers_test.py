@@ -50,7 +50,7 @@ KERNEL_HEADERS = re.compile(
     r"dlfcn\.h|netinet/tcp\.h|ifaddrs\.h|net/.*|sys/.*)")
 KERNEL_ALLOWED = {
     "engine/main.c": {"fcntl.h", "sched.h", "signal.h", "sys/stat.h", "unistd.h", "time.h"},
-    "engine/process.c": {"grp.h", "pwd.h", "sys/prctl.h", "sys/resource.h", "sys/socket.h", "sys/un.h", "unistd.h"},  # what is said to the system once, not per client
+    "engine/process.c": {"dirent.h", "fcntl.h", "grp.h", "pwd.h", "sys/prctl.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/un.h", "unistd.h"},  # what is said to the system once, not per client
     "engine/log.c": {"fcntl.h", "syslog.h", "time.h", "unistd.h"},
     "engine/config/": {"dirent.h", "pwd.h", "syslog.h", "time.h", "unistd.h"},
     "engine/import/import_main.c": {"fcntl.h", "sys/mman.h", "sys/stat.h", "time.h", "unistd.h"},  # a program of its own

@@ -412,6 +412,12 @@ store_close(struct store **store)
     *store = NULL;
 }
 
+const char *
+store_directory(const struct store *store)
+{
+    return store->directory;
+}
+
 const uint8_t *
 store_secret(const struct store *store)
 {

@@ -35,6 +35,9 @@ struct store *store_open(struct io_set *ios, const struct config *config, unsign
 /* The lock is held until io_close_all(). Nulls the pointer. */
 void store_close(struct store **store);
 
+/* All of it lies in this directory, and in so many levels of directories below: generations, shards, files. Borrowed. */
+#define STORE_DEPTH 3
+const char *store_directory(const struct store *store);
 /* MANIFEST_SECRET_BYTES. Borrowed. */
 const uint8_t *store_secret(const struct store *store);
 /* The directory of a shard's journal. It is there. */

@@ -75,6 +75,39 @@ class Rights(unittest.TestCase):
         with self.assertRaises(OSError):
             socket.create_connection(('127.0.0.1', b.port), timeout=1)
 
+    def retained(self, b, payload=None):
+        """Keeps a message, or finds the one that was kept."""
+        c = Client(b.port, 5)
+        c.connect('keeper')
+        if payload is not None:
+            c.publish('kept', payload, qos=1, retain=True)
+        c.subscribe(('kept', 1))
+        found = c.expect_publish('kept').payload
+        c.close()
+        return found
+
+    @unittest.skipIf(os.geteuid() != 0, 'only root has files to give away')
+    def test_the_journal_belongs_to_the_user_and_what_it_links_to_does_not(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            keep = ('persistence true', f'persistence_location {folder}', 'persistence_segment_size 1048576')
+            journal = pathlib.Path(folder, 'tidewire-journal')
+            b = self.started('user root', *keep)
+            self.assertEqual(self.retained(b, b'first'), b'first')
+            b.stop()
+            self.assertEqual({path.owner() for path in journal.rglob('*')}, {'root'})
+            secret = pathlib.Path(folder, 'secret')
+            secret.write_text('of root')
+            (journal / 'link').symlink_to(secret)
+            os.link(secret, journal / 'second-name')
+            for payload in (b'second', b'third'):
+                b = self.started(f'user {USER}', *keep)
+                self.assertEqual(self.retained(b), {b'second': b'first', b'third': b'second'}[payload])
+                self.assertEqual(self.retained(b, payload), payload)
+                b.stop()
+            self.assertEqual({path.owner() for path in (journal, *journal.rglob('*')) if path.name not in ('link', 'second-name')}, {USER})
+            self.assertEqual(secret.owner(), 'root')
+
     def test_nothing_it_starts_could_get_more_rights(self):
         b = self.started()
         self.assertEqual(status_of(b)['NoNewPrivs'], '1')
