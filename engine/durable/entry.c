@@ -426,7 +426,7 @@ entry_cancel_delivery(uint8_t type, uint8_t *content, uint32_t size, uint64_t id
     struct reader r = reader_of(bytes_of(content, size));
     struct entry_delivery delivery;
     uint32_t count = read_up_to_deliveries(type, &r);
-    uint8_t *found = NULL;
+    bool found = false;
     int32_t left = 0;
     for (uint32_t i = 0; i < count && count <= ENTRY_CANCEL_MAX; i++) {
         uint8_t *flags = content + (r.at - content) + DELIVERY_FLAGS_AT;
@@ -434,14 +434,11 @@ entry_cancel_delivery(uint8_t type, uint8_t *content, uint32_t size, uint64_t id
             break;
         }
         bool is_it = !delivery.cancelled && delivery.identity == identity && delivery.number == number;
-        found = is_it ? flags : found;
+        flags[1] |= is_it ? DELIVERY_CANCELLED : 0;
+        found |= is_it;
         left += !delivery.cancelled && !is_it;
     }
-    if (found == NULL) {
-        return -1;
-    }
-    found[1] |= DELIVERY_CANCELLED;
-    return left;
+    return found ? left : -1;
 }
 
 /* ----------------------------------------------------------------------------------------------- what becomes of messages */

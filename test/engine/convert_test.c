@@ -369,7 +369,7 @@ CLAIM(what_journals_say_is_the_same_for_any_number_of_shards)
         store_scene_fini(&scene);
         store_scene_init(&scene, ++seed);
         unsigned first = counts[round % 4];
-        make_store(first, 200);
+        make_store(first, 150);
         struct facts before = read_facts(first);
         assert_true(before.count > 50);
         for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++) {
@@ -479,7 +479,7 @@ turn_over(const char *path, size_t at)
 CLAIM(what_is_damaged_is_kept_aside_and_the_rest_is_converted)
 {
     bool found = false;
-    make_store(1, 3000);
+    make_store(1, 900);
     struct facts before = read_facts(1);
     store_scene_close(&scene);
     turn_over(STORE_SCENE_DIRECTORY "/1/0/0000000001.segment", 4096 + 2000);
