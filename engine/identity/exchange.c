@@ -1,6 +1,7 @@
 #include "engine/identity/exchange.h"
 
 #include "codec/encode.h"
+#include "engine/durable/keep.h"
 #include "engine/identity/password_file.h"
 #include "engine/identity/scram.h"
 #include "engine/protocol/input.h"
@@ -287,6 +288,7 @@ take_message(struct shard *shard, struct connection *c, struct bytes data)
         go_on_with_connect(shard, c, x);
     } else {
         session_get_extra(c->session)->principal->credential = x->fingerprint;
+        keep_session(shard, c->session);
         send_auth(shard, c, REASON_SUCCESS, bytes_of(x->final, (uint32_t)strlen(x->final)));
         exchange_forget(shard, c);
     }

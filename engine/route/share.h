@@ -9,6 +9,8 @@
  *   SHARE_BOUNCE ──────────────────────────────► the member is gone, or gives it back: pick another
  *                   ◄──────────── SHARE_RELEASE  others are connected (still, or again): give back what that absent session holds unacknowledged
  *
+ * With a journal a message with QoS > 0 carries a gate (engine/durable/promise.h) wherever it goes, and whoever ends its way settles it: it was delivered, queued, or dropped.
+ *
  * Fairness: members take turns; those that are not connected are passed over while any is, and those whose queue is full while another has room.
  * Order: QoS 2 messages already sent to a member are never given to another (MQTT5 4.8.2); QoS 1 ones are, once their session is not connected.
  *
