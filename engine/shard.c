@@ -413,7 +413,7 @@ static void
 look_at_congestion(struct shard *shard)
 {
     bool before = shard->congested;
-    shard->backlogged = mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX || journal_is_behind(shard);
+    shard->backlogged = mesh_backlog(shard->broker->mesh, shard->number) > BACKLOG_MAX || journal_is_behind(shard) || page_is_behind(shard);
     shard->congested = shard->backlogged || shard->pressure >= BUDGET_HOLD_PUBLISHERS;
     shard->held_may_go = shard->held_may_go || (before && !shard->congested);
 }

@@ -368,10 +368,16 @@ end_round(struct shard *shard)
 }
 
 bool
-page_busy(const struct shard *shard)
+page_is_behind(const struct shard *shard)
 {
     const struct step *step = shard->pages != NULL && shard->queue_memory > shard->queue_share ? step_of(shard) : NULL;
-    return step != NULL && step->all && shard->queue_memory >= shard->pages->walk_again_at && may_write(shard);
+    return step != NULL && step->all && shard->queue_memory >= shard->pages->walk_again_at && !keep_is_full(shard);
+}
+
+bool
+page_busy(const struct shard *shard)
+{
+    return page_is_behind(shard) && may_write(shard);
 }
 
 static void

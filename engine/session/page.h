@@ -13,7 +13,8 @@
  *
  * When: a shard may hold its part of option queue_memory_limit in queues. Above that, queues of kept sessions that grow go to disk in pages of about PAGE_BYTES, as long as that frees
  * about as much as it writes: a message that waits in many queues is one in memory, but one in each page. The higher above it, the more goes: shared messages, smaller pages, queues
- * that do not grow, what connected clients will soon get (`steps` in page.c). While the disk is full, or more waits for it than PAGE_BACKLOG_BYTES, nothing goes.
+ * that do not grow, what connected clients will soon get (`steps` in page.c). While the disk is full, or more waits for it than PAGE_BACKLOG_BYTES, nothing goes; from an eighth above on
+ * publishers are held until it has.
  *
  * Back: session_pump() wishes for a page when it could send what is in it, or, while the shard is below its part, when it gets near; at most PAGE_READS_MAX of a shard are read at once. So
  * a connected session has about one page in memory.
@@ -109,6 +110,8 @@ page_note(struct shard *shard, struct session *session)
     }
 }
 
+/* More has to go to disk than has gone: whoever makes queues longer is to be held. */
+bool page_is_behind(const struct shard *shard);
 /* There is more to do for page_turn(). */
 bool page_busy(const struct shard *shard);
 /* At the end of a turn, before the journal is submitted: what is too much goes to disk. */
