@@ -53,7 +53,7 @@ make_plan(struct crash_plan *plan, uint64_t seed, const struct seeds_settings *s
     static const uint32_t segment_sizes[] = {32u << 10, 64u << 10, 256u << 10, 1u << 20};
     world_set_segment_size(segment_sizes[dice_below(dice, 4)]);
     uint64_t queue_memory = dice_percent(dice, 30) ? dice_between(dice, 1, 40000) : UINT64_C(256) << 20;
-    snprintf(plan->options, sizeof plan->options, "persistence true\npersistence_location /var/lib/tidewire\nqueue_memory_limit %llu\n",
+    snprintf(plan->options, sizeof plan->options, "persistence true\npersistence_location " WORLD_LOCATION "\nqueue_memory_limit %llu\n",
              (unsigned long long)queue_memory);
 }
 

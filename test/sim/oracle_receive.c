@@ -276,7 +276,8 @@ oracle_comes_after_crash(struct oracle *o, uint32_t link, const struct publish *
     uint32_t uid = oracle_identify(o, link, publish);
     struct oracle_reception now = reception_of(o, link, publish);
     struct oracle_reception *r = uid == ORACLE_NONE ? NULL : o->messages[uid].receptions;
-    while (r != NULL && !(r->unsure && r->session == now.session && same_form(r, &now))) {
+    bool any_form = uid != ORACLE_NONE && o->messages[uid].qos == 2; /* it may have been routed anew */
+    while (r != NULL && !(r->unsure && r->session == now.session && (any_form || same_form(r, &now)))) {
         r = r->next;
     }
     if (r == NULL) {
