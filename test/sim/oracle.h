@@ -108,7 +108,7 @@ struct oracle_will {
     uint8_t state;
     bool immediate;     /* DUE whatever a new connection says */
     uint64_t due_lo_ms, due_hi_ms;
-    bool twice;         /* a crash came when it may just have been published */
+    uint8_t again;      /* how often a crash came when it may just have been published, or the disk had no room for it: so often it may come once more */
 };
 
 struct oracle_link {

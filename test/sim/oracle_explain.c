@@ -165,7 +165,7 @@ static void
 add_slots(const struct oracle *o, const struct oracle_session *session, const struct oracle_message *m, struct matching *matching)
 {
     uint32_t crashes = o->crash_count - m->crashes;
-    uint32_t attempts = m->will != ORACLE_NONE ? 1u + o->wills[m->will].twice : m->qos == 1 ? m->attempts : 1;
+    uint32_t attempts = m->will != ORACLE_NONE ? 1u + o->wills[m->will].again : m->qos == 1 ? m->attempts : 1;
     matching->slots[matching->slot_count++] = (struct slot){NULL, attempts};
     for (const struct oracle_subscription *s = session->subscriptions; s != NULL && matching->slot_count < SLOTS_MAX; s = s->next) {
         if (!names_match(s->filter, m->topic)) {

@@ -59,7 +59,7 @@ oracle_will_due(struct oracle *o, uint32_t will, const struct oracle_session *s,
 {
     struct oracle_will *w = &o->wills[will];
     uint64_t delay_ms = w->delay_s * UINT64_C(1000);
-    if (w->twice) {
+    if (w->again > 0) {
         return; /* of a connection that the broker had lost before it crashed */
     }
     bool armed = w->state == ORACLE_WILL_ARMED;
@@ -158,10 +158,25 @@ oracle_wills_settled(struct oracle *o)
     }
 }
 
+/* The link whose will it is. */
+static const struct oracle_link *
+link_of(const struct oracle *o, uint32_t will)
+{
+    uint32_t link = o->link_count;
+    while (link > 0 && o->links[link - 1].will != will) {
+        link--;
+    }
+    return link > 0 ? &o->links[link - 1] : NULL;
+}
+
 void
 oracle_judge_will(struct oracle *o, uint32_t actor, uint32_t uid)
 {
-    const struct oracle_will *w = &o->wills[o->messages[uid].will];
+    struct oracle_will *w = &o->wills[o->messages[uid].will];
+    if (w->state == ORACLE_WILL_ARMED && o->disk_trouble && link_of(o, o->messages[uid].will)->version < 5) {
+        oracle_will_doubtful(o, o->messages[uid].will); /* a PUBLISH was refused, so its connection was closed, which its client has not noticed yet */
+        w->again++;
+    }
     if (w->state == ORACLE_WILL_ARMED) {
         oracle_fail(o, actor, uid, "received the will of a connection that was not lost");
     }
@@ -181,7 +196,7 @@ become_unsure(struct oracle *o, struct oracle_will *w)
 {
     struct oracle_message *m = &o->messages[w->message];
     w->state = ORACLE_WILL_MAYBE;
-    w->twice = true;
+    w->again++;
     m->routed = m->done = ORACLE_NEVER;
 }
 
@@ -197,17 +212,6 @@ oracle_wills_after_trouble(struct oracle *o)
     }
 }
 
-/* The link whose will it is. */
-static const struct oracle_link *
-link_of(const struct oracle *o, uint32_t will)
-{
-    uint32_t link = o->link_count;
-    while (link > 0 && o->links[link - 1].will != will) {
-        link--;
-    }
-    return link > 0 ? &o->links[link - 1] : NULL;
-}
-
 static void
 crash_one(struct oracle *o, uint32_t will, uint64_t since_ms)
 {
@@ -218,6 +222,8 @@ crash_one(struct oracle *o, uint32_t will, uint64_t since_ms)
         become_unsure(o, w);
     } else if (w->state == ORACLE_WILL_NEVER && lately && l->expiry_ms > 0) {
         oracle_will_doubtful(o, will); /* the DISCONNECT that deleted it may not have been recorded */
+    } else if (w->state == ORACLE_WILL_MAYBE) {
+        w->again++;
     } else if (w->state == ORACLE_WILL_DUE && (w->due_lo_ms <= since_ms || l->expiry_ms == 0)) {
         become_unsure(o, w);
     } else if (w->state == ORACLE_WILL_DUE) {

@@ -189,6 +189,11 @@ run_heal_disk(struct run *run)
 {
     sim_disk_set_space(run->world->disk, UINT64_MAX);
     sim_disk_fail(run->world->disk, SIM_DISK_WRITE, 0);
+    for (uint32_t i = 0; i < run->actor_count; i++) {
+        if (run->actors[i].state == ACTOR_OPEN && run->actors[i].stuck) {
+            actor_set_stuck(&run->actors[i], false); /* else it reads a refusal when nobody expects one any more */
+        }
+    }
     run_pass_time(run, HEALING_MS);
     oracle_wills_after_trouble(run->oracle);
     run_checkpoint(run); /* what was refused is known */
