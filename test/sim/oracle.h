@@ -120,7 +120,6 @@ struct oracle_link {
     uint64_t expiry_ms;
     uint64_t connecting, opened, ended;  /* ticks */
     uint64_t connecting_ms;
-    uint64_t lost_ms;   /* as oracle_lost() was told */
     uint64_t silent_ms; /* its keep-alive ends it then; 0: it is not silent */
     uint64_t stuck;     /* the last tick at which it did not read; 0: none; ORACLE_NEVER: it still does not */
 };
@@ -150,6 +149,7 @@ struct oracle {
     const char *program;   /* that runs it */
     uint64_t seed;
     uint64_t tick;
+    uint64_t went_down;    /* the tick of the last crash or stop */
     uint64_t rested;       /* the last tick at which the world was at rest: what came before is on the disk */
     uint64_t now_ns;
     uint32_t actor_count;
@@ -244,8 +244,8 @@ void oracle_wills_after_trouble(struct oracle *o);
 /* One was received: may that be? */
 void oracle_judge_will(struct oracle *o, uint32_t actor, uint32_t uid);
 /* Before the connections of a broker that crashed at `since_ms` are taken as lost, and after. */
-void oracle_wills_crashing(struct oracle *o, uint64_t since_ms);
-void oracle_wills_crashed(struct oracle *o, uint64_t since_ms, bool orderly);
+void oracle_wills_crashing(struct oracle *o, uint64_t since_ms, bool orderly);
+void oracle_wills_crashed(struct oracle *o, bool orderly);
 
 /* --------------------------------------------------------------------------------------------- oracle.c: publishing */
 
@@ -295,7 +295,7 @@ bool oracle_comes_after_crash(struct oracle *o, uint32_t link, const struct publ
  * `orderly`: it took leave of its disk, and has lost nothing that it had handled.
  */
 void oracle_crashing(struct oracle *o, uint64_t since_ms, bool orderly);
-void oracle_crashed(struct oracle *o, uint64_t since_ms, bool orderly);
+void oracle_crashed(struct oracle *o, bool orderly);
 /* The session's client has this delivery under this packet identifier, and the broker may not know that any more. */
 void oracle_unsure(struct oracle *o, uint32_t session, uint32_t uid, uint16_t packet_id);
 

@@ -53,7 +53,8 @@ oracle_crashing(struct oracle *o, uint64_t since_ms, bool orderly)
     o->restart_count += orderly;
     oracle_note(o, ORACLE_NONE, ORACLE_NONE, orderly ? "the broker stops; it runs again after %u ms" : "the broker crashes; it runs again after %u ms",
                 (uint32_t)(oracle_now_ms(o) - since_ms), 0);
-    oracle_wills_crashing(o, since_ms);
+    o->went_down = o->tick;
+    oracle_wills_crashing(o, since_ms, orderly);
     doubt_receptions(o);
     for (uint32_t i = 0; i < o->actor_count; i++) {
         struct oracle_session *s = oracle_session_of(o, i);
@@ -120,10 +121,10 @@ judge_session(struct oracle *o, struct oracle_session *s)
 }
 
 void
-oracle_crashed(struct oracle *o, uint64_t since_ms, bool orderly)
+oracle_crashed(struct oracle *o, bool orderly)
 {
     settle_messages(o);
-    oracle_wills_crashed(o, since_ms, orderly);
+    oracle_wills_crashed(o, orderly);
     for (uint32_t i = 0; i < o->session_count; i++) {
         judge_session(o, &o->sessions[i]);
     }

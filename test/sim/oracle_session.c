@@ -182,7 +182,6 @@ oracle_lost(struct oracle *o, uint32_t link, enum oracle_loss how, uint64_t sinc
     oracle_note(o, l->actor, ORACLE_NONE, what[how], 0, 0);
     l->ended = o->tick;
     since_ms = l->silent_ms != 0 && l->silent_ms < since_ms ? l->silent_ms : since_ms;
-    l->lost_ms = since_ms;
     s->lost_lo_ms = since_ms;
     s->lost_hi_ms = oracle_now_ms(o) + ORACLE_SLACK_MS;
     if (l->will == ORACLE_NONE) {

@@ -213,7 +213,7 @@ oracle_wills_after_trouble(struct oracle *o)
 }
 
 static void
-crash_one(struct oracle *o, uint32_t will, uint64_t since_ms)
+crash_one(struct oracle *o, uint32_t will, uint64_t since_ms, bool orderly)
 {
     struct oracle_will *w = &o->wills[will];
     const struct oracle_link *l = link_of(o, will);
@@ -224,8 +224,8 @@ crash_one(struct oracle *o, uint32_t will, uint64_t since_ms)
         oracle_will_doubtful(o, will); /* the DISCONNECT that deleted it may not have been recorded */
     } else if (w->state == ORACLE_WILL_MAYBE) {
         w->again++;
-    } else if (w->state == ORACLE_WILL_DUE && (w->due_lo_ms <= since_ms || l->expiry_ms == 0)) {
-        become_unsure(o, w);
+    } else if (w->state == ORACLE_WILL_DUE && (w->due_lo_ms <= since_ms || l->expiry_ms == 0 || (orderly && lately))) {
+        become_unsure(o, w); /* a broker that stops, and has not noticed that the connection is lost, takes the will back */
     } else if (w->state == ORACLE_WILL_DUE) {
         uint64_t again_ms = oracle_now_ms(o) + ORACLE_SLACK_MS + (lately ? w->delay_s * UINT64_C(1000) : 0);
         w->due_hi_ms = w->due_hi_ms > again_ms ? w->due_hi_ms : again_ms;
@@ -233,21 +233,21 @@ crash_one(struct oracle *o, uint32_t will, uint64_t since_ms)
 }
 
 void
-oracle_wills_crashing(struct oracle *o, uint64_t since_ms)
+oracle_wills_crashing(struct oracle *o, uint64_t since_ms, bool orderly)
 {
     for (uint32_t i = 0; i < o->will_count; i++) {
-        crash_one(o, i, since_ms);
+        crash_one(o, i, since_ms, orderly);
     }
 }
 
 /* Those of sessions that end with their connections went with the broker; a broker that stops has not lost its clients. */
 void
-oracle_wills_crashed(struct oracle *o, uint64_t since_ms, bool orderly)
+oracle_wills_crashed(struct oracle *o, bool orderly)
 {
     for (uint32_t i = 0; i < o->actor_count; i++) {
         const struct oracle_session *s = oracle_session_of(o, i);
         uint32_t will = s == NULL ? ORACLE_NONE : o->links[s->link].will;
-        bool at_the_crash = will != ORACLE_NONE && o->wills[will].state == ORACLE_WILL_DUE && o->links[s->link].lost_ms == since_ms;
+        bool at_the_crash = will != ORACLE_NONE && o->wills[will].state == ORACLE_WILL_DUE && o->links[s->link].ended > o->went_down;
         if (at_the_crash && (orderly || s->expiry_hi_ms == 0)) {
             oracle_will_cancelled(o, will);
         }

@@ -232,7 +232,7 @@ run_crash(struct run *run, const struct run_crash *crash)
     for (uint32_t i = 0; i < run->actor_count; i++) {
         actor_crashed(&run->actors[i], since_ms);
     }
-    oracle_crashed(run->oracle, since_ms, orderly);
+    oracle_crashed(run->oracle, orderly);
     run->stage.stopping_ms = 0;
     world_start(run->world, crash->shards);
     run->oracle->shard_count = crash->shards;
