@@ -1056,6 +1056,8 @@ finish(struct recovery *r)
             give_up_session(r, s);
         }
     }
+    stats_set(&r->shard->stats.retained_messages, retained_count(r->shard->retained));
+    stats_set(&r->shard->stats.retained_bytes, retained_bytes(r->shard->retained));
     keep_bodies_from(r->shard, r->body_max);
     raise(&r->shard->broker->session_serial, r->serial_max);
     raise(&r->shard->broker->retain_stamp, r->stamp_max);
