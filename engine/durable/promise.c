@@ -415,6 +415,15 @@ promise_suback(struct shard *shard, struct session *session, const struct sessio
     promise_of(shard, PROMISE_SUBACK, session, suback->serial);
 }
 
+/* On this connection only: the next one sends again what is in flight, in its order. */
+static void
+promise_in_flight(struct shard *shard, enum promise_kind kind, struct session *session, const struct delivery *d)
+{
+    struct promise *p = promise_of(shard, kind, session, d->number);
+    p->packet_id = d->packet_id;
+    p->of.who = name_promisee(shard, session->connection);
+}
+
 void
 promise_send(struct shard *shard, struct session *session, const struct delivery *d)
 {
@@ -422,7 +431,9 @@ promise_send(struct shard *shard, struct session *session, const struct delivery
         session_send_promised(shard, session, d->packet_id, d->number);
         return;
     }
-    promise_of(shard, PROMISE_SEND, session, d->number)->packet_id = d->packet_id;
+    if (session->connection != NULL) {
+        promise_in_flight(shard, PROMISE_SEND, session, d);
+    }
 }
 
 void
@@ -432,9 +443,7 @@ promise_release(struct shard *shard, struct session *session, const struct deliv
         session_send_release(shard, session, d->packet_id, d->number);
         return;
     }
-    struct promise *p = promise_of(shard, PROMISE_RELEASE, session, d->number);
-    p->packet_id = d->packet_id;
-    p->of.who = name_promisee(shard, session->connection);
+    promise_in_flight(shard, PROMISE_RELEASE, session, d);
 }
 
 void
@@ -453,24 +462,23 @@ promise_settle(struct shard *shard, const struct gate_reference *gate, uint64_t 
 /* ------------------------------------------------------------------------------------------------------------------ keeping */
 
 static void
-keep_of_session(struct shard *shard, const struct promise *p)
+finish_suback(struct shard *shard, const struct promise *p)
 {
     struct session *session = session_of(p);
-    if (session == NULL) {
-        return;
-    }
-    if (p->kind == PROMISE_SUBACK) {
+    if (session != NULL) {
         subscribe_finish(shard, session, (uint32_t)p->of.number);
-    } else {
-        session_send_promised(shard, session, p->packet_id, p->of.number);
     }
 }
 
 static void
-release(struct shard *shard, const struct promise *p)
+send_in_flight(struct shard *shard, const struct promise *p)
 {
     struct session *session = session_of(p);
-    if (session != NULL && listens(p->of.who)) {
+    if (session == NULL || !listens(p->of.who)) {
+        /* W3 */
+    } else if (p->kind == PROMISE_SEND) {
+        session_send_promised(shard, session, p->packet_id, p->of.number);
+    } else {
         session_send_release(shard, session, p->packet_id, p->of.number);
     }
     unname_promisee(shard, p->of.who);
@@ -490,11 +498,11 @@ keep_one(struct shard *shard, struct promise *p)
         open_output(shard, p);
         break;
     case PROMISE_SUBACK:
-    case PROMISE_SEND:
-        keep_of_session(shard, p);
+        finish_suback(shard, p);
         break;
+    case PROMISE_SEND:
     case PROMISE_RELEASE:
-        release(shard, p);
+        send_in_flight(shard, p);
         break;
     case PROMISE_SETTLE:
         gate_settle(shard, &p->gate);
@@ -555,7 +563,7 @@ drop_promises(struct shard *shard, struct promise_list *list)
             unname_promisee(shard, p->packet.who);
         } else if (p->kind == PROMISE_OPEN) {
             unname_promisee(shard, p->who);
-        } else if (p->kind == PROMISE_RELEASE) {
+        } else if (p->kind == PROMISE_SEND || p->kind == PROMISE_RELEASE) {
             unname_promisee(shard, p->of.who);
         }
         promises_give(shard, p);

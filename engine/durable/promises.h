@@ -70,7 +70,7 @@ struct promise {
             struct session *session;
             uint64_t identity;
             uint64_t number; /* of a delivery, or a SUBACK's serial */
-            struct promisee *who; /* RELEASE: another connection gets another PUBREL */
+            struct promisee *who; /* SEND, RELEASE: another connection gets its own */
         } of;
         struct gate_reference gate;
         struct {
