@@ -133,7 +133,7 @@ static uint32_t
 receive_first(struct actor *a, const struct publish *publish)
 {
     struct oracle *o = a->stage->oracle;
-    if (publish->qos == 2 || !oracle_comes_after_crash(o, a->link, publish)) {
+    if (publish->qos != 1 || !oracle_comes_after_crash(o, a->link, publish)) {
         return oracle_received(o, a->link, publish);
     }
     uint32_t uid = oracle_identify(o, a->link, publish);
@@ -147,7 +147,7 @@ actor_received(struct actor *a, struct publish *publish)
     struct oracle *o = a->stage->oracle;
     resolve_topic(a, publish);
     if (publish->qos == 0) {
-        receive_first(a, publish);
+        oracle_received(o, a->link, publish);
         return;
     }
     struct actor_incoming *in = find_incoming(a, publish->packet_id);

@@ -229,7 +229,7 @@ void
 oracle_settled(struct oracle *o)
 {
     oracle_note(o, ORACLE_NONE, ORACLE_NONE, "the world rests", 0, 0);
-    o->rested = o->tick;
+    o->rested = o->recovered = o->tick;
     oracle_wills_settled(o);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < o->unsettled_count; i++) {

@@ -151,6 +151,7 @@ struct oracle {
     uint64_t tick;
     uint64_t went_down;    /* the tick of the last crash or stop */
     uint64_t rested;       /* the last tick at which the world was at rest: what came before is on the disk */
+    uint64_t recovered;    /* or of a recovery: what was delivered before is on the disk, or forgotten for good */
     uint64_t now_ns;
     uint32_t actor_count;
     uint32_t shard_count;  /* at present */

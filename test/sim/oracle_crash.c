@@ -34,14 +34,15 @@ forget_the_end(struct oracle *o, struct oracle_session *s)
     s->expiry_hi_ms = l->expiry_ms > s->expiry_hi_ms ? l->expiry_ms : s->expiry_hi_ms;
 }
 
-/* What has come since the last rest: that it was acknowledged may be forgotten. */
+/* What has come since the last rest: that it was acknowledged may be forgotten, and, at QoS 0, that it was sent at all. */
 static void
 doubt_receptions(struct oracle *o)
 {
     for (uint32_t i = 0; i < o->message_count; i++) {
         for (struct oracle_reception *r = o->messages[i].receptions; r != NULL; r = r->next) {
-            bool unbound = r->qos == 1 || (r->qos == 0 && o->messages[i].qos == 2);
-            r->unsure |= unbound && r->tick >= o->rested;
+            bool lately = r->tick >= o->recovered;
+            r->unsure |= lately && r->qos == 1;
+            r->doubtful |= lately && r->qos == 0 && o->messages[i].qos == 2;
         }
     }
 }
@@ -128,6 +129,6 @@ oracle_crashed(struct oracle *o, bool orderly)
     for (uint32_t i = 0; i < o->session_count; i++) {
         judge_session(o, &o->sessions[i]);
     }
-    o->rested = o->tick;
+    o->recovered = o->tick;
     oracle_watch_groups(o);
 }

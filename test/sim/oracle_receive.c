@@ -270,15 +270,24 @@ oracle_received(struct oracle *o, uint32_t link, const struct publish *publish)
     return uid;
 }
 
+static struct oracle_reception *
+find_unsure(const struct oracle_message *m, const struct oracle_reception *now, bool any_form)
+{
+    struct oracle_reception *r = m->receptions;
+    while (r != NULL && !(r->unsure && r->session == now->session && (any_form || same_form(r, now)))) {
+        r = r->next;
+    }
+    return r;
+}
+
 bool
 oracle_comes_after_crash(struct oracle *o, uint32_t link, const struct publish *publish)
 {
     uint32_t uid = oracle_identify(o, link, publish);
     struct oracle_reception now = reception_of(o, link, publish);
-    struct oracle_reception *r = uid == ORACLE_NONE ? NULL : o->messages[uid].receptions;
-    bool any_form = uid != ORACLE_NONE && o->messages[uid].qos == 2; /* it may have been routed anew */
-    while (r != NULL && !(r->unsure && r->session == now.session && (any_form || same_form(r, &now)))) {
-        r = r->next;
+    struct oracle_reception *r = uid == ORACLE_NONE ? NULL : find_unsure(&o->messages[uid], &now, false);
+    if (r == NULL && uid != ORACLE_NONE && o->messages[uid].qos == 2) {
+        r = find_unsure(&o->messages[uid], &now, true); /* it may have been routed anew */
     }
     if (r == NULL) {
         return false;
