@@ -62,7 +62,8 @@ parcel_send_message(struct shard *shard, unsigned target, enum parcel_type type,
 void
 parcel_send_publication(struct shard *shard, unsigned target, enum parcel_type type, struct publication *p, bool confirm, bool retain)
 {
-    bool known = confirm && p->token.identity != 0;
+    /* What was sent again may be known there though nobody is kept any more: a session that came back with an expiry of 0 has it. */
+    bool known = (confirm || p->again) && p->token.identity != 0;
     uint32_t size = known ? sizeof(struct parcel_publish_known) : sizeof(struct parcel_publish);
     struct parcel_publish *parcel = parcel_send_message(shard, target, type, size, offsetof(struct parcel_publish, message), p);
     if (parcel == NULL) {
