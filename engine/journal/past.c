@@ -500,11 +500,11 @@ write_doubtful_again(struct past_reader *r)
     }
 }
 
-/* What was read is counted on from now on, whatever the mode was in which it was written. */
+/* What was read is counted on from now on, whatever the mode was in which it was written. Of what a batch vouches for that is so already. */
 static void
-sync_all(struct past_reader *r)
+sync_doubtful(struct past_reader *r)
 {
-    for (uint32_t i = 0; i <= r->good.item && r->result == 0; i++) {
+    for (uint32_t i = r->vouched.spot.item; i <= r->good.item && r->result == 0; i++) {
         if (!may_hold_records(r, i) || !open_file(r, i)) {
             continue;
         }
@@ -565,7 +565,7 @@ end(struct past_reader *r)
         say_torn(r);
         write_doubtful_again(r);
         clear_rest(r);
-        sync_all(r);
+        sync_doubtful(r);
         j->offset = record_blocks(r->good.offset);
         j->leave_segment = s->items[r->good.item].head != SEGMENT_BEGUN;
     }
