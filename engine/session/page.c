@@ -3,6 +3,7 @@
 #include "engine/durable/keep.h"
 #include "engine/log.h"
 #include "engine/route/deliver.h"
+#include "engine/route/share.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -508,6 +509,9 @@ make_delivery(struct shard *shard, const struct delivery *item, const struct ent
     struct delivery *d = m != NULL ? keep_make_delivery(shard, e, &m) : NULL;
     if (d != NULL) {
         d->kept_at = d->message->kept_at = item->kept_at;
+        if (d->share_hash != 0) {
+            share_find_again(item->page->session, d);
+        }
     } else if (m != NULL) {
         shard_message_unref(shard, &m);
     }
