@@ -74,6 +74,7 @@ struck_bytes(const struct page *page)
 static void
 give_page(struct shard *shard, struct page *page)
 {
+    free(page->groups);
     if (page->struck != NULL) {
         budget_refund(shard->account, struck_bytes(page));
         free(page->struck);
@@ -88,11 +89,14 @@ page_close(struct shard *shard)
     if (pages == NULL) {
         return;
     }
-    assert(pages->writing.first == NULL && pages->wished.first == NULL);
-    /* Given up while they were read, and nobody will tell any more. */
-    for (struct page *page; (page = pages->reading.first) != NULL;) {
-        remove_page(&pages->reading, page);
-        give_page(shard, page);
+    /* Of sessions that have ended, and nobody will tell of them any more. */
+    struct page_list *lists[] = {&pages->writing, &pages->wished, &pages->reading};
+    for (unsigned i = 0; i < 3; i++) {
+        for (struct page *page; (page = lists[i]->first) != NULL;) {
+            assert(page->item == NULL);
+            remove_page(lists[i], page);
+            give_page(shard, page);
+        }
     }
     slab_fini(&pages->slab);
     free(pages);
@@ -143,7 +147,6 @@ page_free(struct shard *shard, struct delivery **item)
 {
     struct pages *pages = shard->pages;
     struct page *page = (*item)->page;
-    uint64_t position = (*item)->kept_at;
     slab_give(&shard->deliveries, *item);
     *item = NULL;
 
@@ -153,14 +156,20 @@ page_free(struct shard *shard, struct delivery **item)
         return; /* page_fetched() */
     }
     uint32_t size;
-    if (page->state == PAGE_WRITING && shard->journal != NULL && journal_waiting(shard->journal, position, &size) != NULL) {
-        journal_void(shard->journal, position);
+    if (page->state == PAGE_WRITING && shard->journal != NULL && journal_waiting(shard->journal, page->position, &size) != NULL) {
+        journal_void(shard->journal, page->position);
     }
     set_state(pages, page, PAGE_STORED);
     give_page(shard, page);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ to disk */
+
+static void
+set_position(struct page *page, uint64_t position)
+{
+    page->position = page->item->kept_at = position;
+}
 
 static bool
 may_write(const struct shard *shard)
@@ -281,9 +290,10 @@ write_run(struct shard *shard, struct session *s, const struct run *run)
     if (item == NULL) {
         return;
     }
-    item->kept_at = record_run(shard, s, run, &item->page->size);
+    set_position(item->page, record_run(shard, s, run, &item->page->size));
     for (struct delivery *d = run->first, *after; d != next; d = after) {
         after = d->next;
+        item->page->shared |= d->share_hash != 0;
         queue_take(shard, q, d);
         session_free_delivery(shard, &d);
     }
@@ -476,7 +486,7 @@ page_placed(void *owner, uint64_t position, const struct journal_place *place)
 {
     struct shard *shard = owner;
     struct page *page = shard->pages->writing.first;
-    if (page == NULL || page->item->kept_at != position) {
+    if (page == NULL || page->position != position) {
         return; /* it was given up when its record was on its way */
     }
     page->place = *place;
@@ -636,7 +646,7 @@ copy_page(struct shard *shard, struct page *page, struct bytes content)
     put_left(&w, e.items, page);
     assert(!w.failed && w.at == w.end);
     end_copy(shard->pages, page);
-    page->item->kept_at = position;
+    set_position(page, position);
     page->size = size;
     set_state(shard->pages, page, PAGE_WRITING);
     return 0;
@@ -668,6 +678,107 @@ fail_page(struct shard *shard, struct page *page, int error)
     lose_page(shard, page, error);
 }
 
+/* ------------------------------------------------------------------------------------------------- back to shared subscriptions */
+
+/* A shared subscription that the session had. */
+struct page_group {
+    uint32_t text_hash, serial, filter;
+    uint8_t home;
+};
+
+struct page_groups {
+    uint32_t count;
+    struct page_group items[];
+};
+
+static struct page_groups *
+groups_of(const struct session *s)
+{
+    uint32_t room;
+    struct subscription *const *places = session_subscriptions(s, &room);
+    struct page_groups *groups = malloc(sizeof *groups + s->subscription_count * sizeof groups->items[0]);
+    if (groups == NULL) {
+        return NULL;
+    }
+    groups->count = 0;
+    for (uint32_t i = 0; i < room; i++) {
+        const struct subscription *each = places[i];
+        if (each != NULL && each->shared && each->share->serial != 0) {
+            groups->items[groups->count++] =
+                (struct page_group){each->text_hash, each->share->serial, each->share->filter_id, each->share->home};
+        }
+    }
+    return groups;
+}
+
+bool
+page_return(struct shard *shard, const struct session *s, struct delivery **item)
+{
+    struct page *page = (*item)->page;
+    page->groups = page->shared && !shard->stopping ? groups_of(s) : NULL;
+    if (page->groups == NULL) {
+        return false;
+    }
+    slab_give(&shard->deliveries, *item);
+    *item = NULL;
+    page->item = NULL;
+    shard->pages->copying_count += page->copy_before == 0;
+    page->copy_before = page->position; /* what it lies in stays until it has been read */
+    wish(shard, page);
+    return true;
+}
+
+static const struct page_group *
+group_of(const struct page_groups *groups, uint32_t text_hash)
+{
+    for (uint32_t i = 0; i < groups->count; i++) {
+        if (groups->items[i].text_hash == text_hash) {
+            return &groups->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* False: nobody else can have it. */
+static bool
+return_message(struct shard *shard, const struct page_groups *groups, const struct entry_delivery *e, const struct entry_body *body)
+{
+    const struct page_group *group = e->share_hash != 0 ? group_of(groups, e->share_hash) : NULL;
+    struct message *m = group != NULL ? keep_make_message(shard, body) : NULL;
+    struct delivery d = {.message = m};
+    if (m == NULL) {
+        return false;
+    }
+    d.qos = e->qos & 3;
+    d.share_serial = group->serial;
+    d.share_filter = group->filter;
+    d.share_home = group->home;
+    share_bounce(shard, NULL, &d);
+    shard_message_unref(shard, &m);
+    return true;
+}
+
+static void
+return_messages(struct shard *shard, const struct page *page, struct bytes content, int error)
+{
+    struct entry_page e;
+    struct entry_delivery delivery;
+    struct entry_body body;
+    if (page->groups == NULL) {
+        return;
+    }
+    if (error != 0 || !entry_read_page(content, &e)) {
+        log_line(CONFIG_LOG_ERROR, "%u messages of a session that has ended are lost to others: their page of the journal cannot be read.", page->count);
+        stats_add(&shard->stats.drops[DROP_PAGE_LOST], page->count);
+        return;
+    }
+    while (entry_next_item(&e.items, &delivery, &body)) {
+        if (!is_struck(page, delivery.number) && !return_message(shard, page->groups, &delivery, &body)) {
+            stats_add(&shard->stats.drops[DROP_SESSION_ENDED], 1);
+        }
+    }
+}
+
 void
 page_fetched(void *owner, uint64_t token, struct bytes content, int error)
 {
@@ -676,6 +787,8 @@ page_fetched(void *owner, uint64_t token, struct bytes content, int error)
     struct session *s = page->session;
     set_state(shard->pages, page, PAGE_STORED);
     if (page->item == NULL) {
+        return_messages(shard, page, content, error);
+        end_copy(shard->pages, page);
         give_page(shard, page);
         read_wished(shard);
         return;
@@ -741,6 +854,7 @@ strike_gaps(struct shard *shard, struct page *page, struct bytes items)
             return false;
         }
         page->struck[at / 8] &= (uint8_t)~(1u << at % 8);
+        page->shared |= delivery.share_hash != 0;
         previous = delivery.number;
         count++;
     }
@@ -758,7 +872,7 @@ page_recall(struct shard *shard, struct session *s, const struct journal_record 
     if (item == NULL) {
         return NULL;
     }
-    item->kept_at = record->position;
+    set_position(item->page, record->position);
     item->page->place = record->place;
     item->page->size = record->content.size;
     if (!strike_gaps(shard, item->page, e.items)) {

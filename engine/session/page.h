@@ -20,11 +20,12 @@
  * a connected session has about one page in memory.
  *
  * A page that cannot be read is tried again some times, then given up: its messages are counted as lost (DROP_PAGE_LOST) and the log says so; a restart may find them all the same.
- * A session that ends loses what it has in pages, also what came through a shared subscription; in memory that would go to another member.
+ * A session that ends loses what it has in pages, but what came through a shared subscription: that is read once more, and goes back to its group, as what is in memory does. After
+ * UNSUBSCRIBE it stays with the session.
  *
  * Invariants
  *   G1  a page has at least one message; its deliveries have QoS > 0, numbers that grow, and are QUEUED.
- *   G2  position (the delivery's `kept_at`) is that of a record that holds all of it, and is not cut off while the page is there.
+ *   G2  `position` (and the delivery's `kept_at`) is that of a record that holds all of it, and is not cut off while the page is there.
  *   G3  what is in memory for a page does not depend on how many messages it has.
  *
  * Threads  the shard's. Memory  charged to the account.
@@ -53,10 +54,14 @@ enum page_state {
     PAGE_READING,
 };
 
+struct page_groups;
+
 struct page {
     struct page *next, *previous; /* WRITING, WISHED, READING: in a list of the shard's */
-    struct delivery *item;      /* in the queue, with the first one's number. NULL: given up while it was being read */
+    struct delivery *item;      /* in the queue, with the first one's number. NULL: its session has ended */
     struct session *session;
+    struct page_groups *groups; /* without an item: where its messages go. NULL: nowhere */
+    uint64_t position;          /* of its record */
     struct journal_place place; /* of its record; STORED and on */
     uint64_t first, last;       /* numbers */
     uint64_t bytes;             /* as messages count in limits */
@@ -67,6 +72,7 @@ struct page {
     uint8_t state;              /* enum page_state */
     uint8_t tries;
     bool wished;                /* by the pump */
+    bool shared;                /* some came through a shared subscription */
 };
 
 struct page_list {
@@ -122,6 +128,10 @@ void page_wish(struct shard *shard, struct session *session);
 
 /* Frees a page that was taken out of its queue; nulls the pointer. */
 void page_free(struct shard *shard, struct delivery **item);
+/* Takes over a page of a session that ends: what came through its shared subscriptions, which are there still, goes back to their groups. False: nothing of it can, and it is still the
+ * caller's. */
+bool page_return(struct shard *shard, const struct session *session, struct delivery **item);
+
 
 /* For the journal, with the shard as owner. */
 void page_placed(void *shard, uint64_t position, const struct journal_place *place);

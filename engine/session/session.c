@@ -672,6 +672,18 @@ returnable(const struct delivery *d, int home, uint32_t serial)
     return d->share_serial != 0 && (home < 0 || (d->share_home == home && d->share_serial == serial));
 }
 
+/* The session ends. */
+static void
+return_page(struct shard *shard, struct session *s, struct delivery *item)
+{
+    struct queue *q = &s->owed->queue;
+    struct delivery *next = item->next;
+    queue_take(shard, q, item);
+    if (!page_return(shard, s, &item)) {
+        queue_insert(shard, q, next, item);
+    }
+}
+
 void
 session_return_shared(struct shard *shard, struct session *s, int home, uint32_t serial)
 {
@@ -689,7 +701,11 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
     }
     for (struct delivery *d = owed->queue.first; d != NULL; d = next) {
         next = d->next;
-        if (!d->paged && returnable(d, home, serial)) {
+        if (d->paged) {
+            if (home < 0 && d->page->shared) {
+                return_page(shard, s, d);
+            }
+        } else if (returnable(d, home, serial)) {
             queue_take(shard, &owed->queue, d);
             share_bounce(shard, s, d);
             session_free_delivery(shard, &d);

@@ -243,7 +243,10 @@ uint8_t session_pubcomp(struct shard *shard, struct session *session, uint16_t p
 /* Gives up one delivery that nobody holds any more. */
 void session_free_delivery(struct shard *shard, struct delivery **delivery);
 
-/* Shared deliveries in memory that can go to another member return to the group's home: those of `home` and `serial`, or all if `home` is -1. */
+/*
+ * Shared deliveries that can go to another member return to the group's home: those of `home` and `serial` that are in memory, or all, on disk too, if `home` is -1: the session
+ * ends.
+ */
 void session_return_shared(struct shard *shard, struct session *session, int home, uint32_t serial);
 
 /* ------------------------------------------------------------------------------------------------------- subscriptions */

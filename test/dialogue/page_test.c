@@ -349,6 +349,39 @@ a_message_comes_back_as_it_was(struct world *w)
     claim_text(bytes_from(user_text(&m.publish.properties)), "k=v k2=v2");
 }
 
+/* As what is in memory does. */
+static void
+shared_messages_of_a_session_that_ends_go_to_others(struct world *w)
+{
+    for (uint32_t round = 0; round < 4; round++) {
+        struct client *c = join(w, 5, "c", .expiry_s = 5), *d = join(w, 5, "d"), *p = join(w, 5, "p");
+        subscribe(c, "$share/g/a", .qos = 1);
+        subscribe(c, "a", .qos = 1, .packet_id = 2);
+        vanish(c);
+        for (uint32_t i = 0; i < 20; i++) {
+            publish(p, "a", text_of(i), .qos = 1, .payload_size = round % 2 == 0 ? 0 : PAYLOAD_BYTES);
+        }
+        claim(WORLD_COUNT(w, paged_messages) > 0);
+        subscribe(d, "$share/g/a", .qos = 1);
+        pass_seconds(w, round < 2 ? 10 : 4);
+        if (round >= 2) {
+            c = join(w, 5, "c"); /* Clean Start */
+            bye(c, 0);
+        }
+        uint32_t seen = 0;
+        for (uint32_t i = 0; i < 20; i++) {
+            struct packet m = hear(d, "a", NULL, 1); /* pages are read in any order */
+            seen |= 1u << strtoul((const char *)m.publish.payload.data, NULL, 10) % 32;
+            answer(d, PACKET_PUBACK, m.publish.packet_id, REASON_SUCCESS);
+        }
+        claim_equal(seen, (1u << 20) - 1);
+        expect_quiet(d);
+        expect_nothing_waits(w);
+        bye(d, 0);
+    }
+    claim_equal(WORLD_COUNT(w, drops[DROP_SESSION_ENDED]), 4 * 20);
+}
+
 /* In three ways, with the same number of shards and with another one. */
 static void
 start_again(struct world *w, uint32_t way)
@@ -470,6 +503,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(messages_of_qos_0_keep_their_place, TINY "queue_qos0_messages true"),
     TELL_WITH(only_kept_sessions_have_pages, TINY),
     TELL_WITH(a_message_comes_back_as_it_was, TINY),
+    TELL_WITH(shared_messages_of_a_session_that_ends_go_to_others, TINY),
     TELL_WITH(pages_survive_a_restart, DISK "max_queued_messages 0\nqueue_memory_limit 16384"),
     TELL_WITH(pages_survive_a_restart, TINY),
     TELL_WITH(a_restart_may_come_while_pages_are_read, DISK "max_queued_messages 0\nqueue_memory_limit 16384"),
