@@ -522,6 +522,7 @@ resend_one(struct shard *shard, struct session *s)
         return true;
     }
     d->sent_before = !d->promised;
+    d->promised = d->promised && keep_is_kept(s); /* else it waits for nothing any more, as those behind it do not */
     send_in_flight(shard, s, d);
     return true;
 }
