@@ -106,6 +106,7 @@ struct actor {
     struct client *echoes[ACTOR_ECHOES_MAX];
     struct actor_outgoing *outgoing;
     uint32_t outgoing_count, outgoing_room;
+    uint8_t completed[8192]; /* bit per packet identifier: a QoS 2 delivery that is over for us, and whose identifier was used again before the world rested */
     struct actor_incoming *incoming;
     uint32_t incoming_count, incoming_room;
     struct actor_ack *acks;

@@ -119,6 +119,9 @@ new_incoming(struct actor *a, const struct publish *publish)
 {
     struct actor_incoming *in = find_incoming(a, publish->packet_id);
     if (in != NULL) {
+        if (in->qos == 2 && !in->durably) {
+            a->completed[in->packet_id >> 3] |= (uint8_t)(1u << (in->packet_id & 7));
+        }
         return in;
     }
     if (a->incoming_count == a->incoming_room) {
@@ -171,6 +174,11 @@ actor_pubrel(struct actor *a, const struct ack *ack)
 {
     struct oracle *o = a->stage->oracle;
     struct actor_incoming *in = find_incoming(a, ack->packet_id);
+    if (in == NULL && o->crash_count > 0 && (a->completed[ack->packet_id >> 3] >> (ack->packet_id & 7) & 1) != 0) {
+        oracle_note(o, a->number, ORACLE_NONE, "PUBREL %u from the broker for what is over", ack->packet_id, 0);
+        actor_send(a, &(struct packet){.type = PACKET_PUBCOMP, .ack = {.packet_id = ack->packet_id}});
+        return;
+    }
     if (in == NULL || in->qos != 2) {
         oracle_fail(o, a->number, ORACLE_NONE, "PUBREL for identifier %u, which is not in flight", ack->packet_id);
     }
@@ -248,6 +256,9 @@ actor_settled(struct actor *a)
         }
     }
     a->incoming_count = kept;
+    if (resent) {
+        memset(a->completed, 0, sizeof a->completed);
+    }
 }
 
 void
