@@ -300,6 +300,18 @@ write_message(struct conversion *c, unsigned shard, struct entry_message e, bool
     end_content(c, shard, ENTRY_MESSAGE, &w);
 }
 
+/*
+ * Alone, for records that refer to it later: what held it in the old journal may have gone to another one, or be over before them. So a recovery keeps it to its end.
+ */
+static void
+write_body(struct conversion *c, unsigned shard, const struct entry_message *e)
+{
+    struct entry_message alone = {.body = e->body};
+    struct writer w = begin_content(c, entry_message_size(&alone));
+    entry_put_message(&w, &alone);
+    end_content(c, shard, ENTRY_MESSAGE, &w);
+}
+
 static unsigned
 home_of(const struct conversion *c, struct bytes topic)
 {
@@ -318,10 +330,14 @@ split_message(struct conversion *c, struct entry_message e)
     e.token = finished ? (struct entry_token){0} : e.token;
     e.token_partial = e.token.identity != 0;
     sort_deliveries(c, e.deliveries);
-    uint64_t mask = mask_of_deliveries(c) | convert_index_references(&c->index, c->old_shard, e.body.number);
+    uint64_t told = mask_of_deliveries(c) | (home < MANIFEST_SHARDS_MAX ? UINT64_C(1) << home : 0);
+    uint64_t referred = convert_index_references(&c->index, c->old_shard, e.body.number);
     e.body.number = convert_index_body(&c->index, c->old_shard, e.body.number);
     for (unsigned i = 0; i < c->manifest->shard_count; i++) {
-        if (i == home || (mask >> i & 1) != 0) {
+        if ((referred >> i & 1) != 0) {
+            write_body(c, i, &e);
+        }
+        if ((told >> i & 1) != 0) {
             write_message(c, i, e, i == home);
         }
     }

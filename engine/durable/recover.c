@@ -43,6 +43,8 @@ struct recovery {
     struct recall deliveries; /* by identity and number: struct delivery */
     struct recall marks;      /* by identity and number: what a SENT record says of a delivery in a page, as a mark_of() */
     struct recall bodies;     /* by 0 and number: struct message; those that somebody holds */
+    struct message **held;    /* bodies that came alone: for deliveries that come later, perhaps after others of them are over */
+    uint32_t held_count, held_room;
     uint64_t wall_ms;         /* when it began */
     uint64_t now_ms;          /* the same moment by the shard's clock */
     uint64_t position;        /* of the record that is applied */
@@ -670,6 +672,41 @@ is_wanted(const struct entry_message *e)
     return wanted;
 }
 
+/* A conversion puts it there for the sake of DELIVERIES that it had from another shard's journal (engine/durable/convert.h). */
+static bool
+is_alone(const struct entry_message *e)
+{
+    return e->delivery_count == 0 && !e->keep_retained;
+}
+
+/* Until the end: takes the reference over. */
+static void
+keep_for_later(struct recovery *r, struct message **m)
+{
+    if (r->held_count == r->held_room) {
+        uint32_t room = r->held_room > 0 ? 2 * r->held_room : 64;
+        struct message **held = realloc(r->held, room * sizeof(struct message *));
+        if (held == NULL) {
+            r->out_of_memory = true;
+            release_body(r, m);
+            return;
+        }
+        r->held = held;
+        r->held_room = room;
+    }
+    r->held[r->held_count++] = *m;
+    *m = NULL;
+}
+
+static void
+release_held(struct recovery *r)
+{
+    for (uint32_t i = 0; i < r->held_count; i++) {
+        release_body(r, &r->held[i]);
+    }
+    r->held_count = 0;
+}
+
 /* The body, held by us; made if it is new. */
 static struct message *
 hold_body(struct recovery *r, const struct entry_message *e)
@@ -726,8 +763,12 @@ apply_message(struct recovery *r, struct bytes content)
         return;
     }
     note_message(r, &e);
-    struct message *m = is_wanted(&e) ? hold_body(r, &e) : NULL;
+    struct message *m = is_wanted(&e) || is_alone(&e) ? hold_body(r, &e) : NULL;
     if (m == NULL) {
+        return;
+    }
+    if (is_alone(&e)) {
+        keep_for_later(r, &m);
         return;
     }
     take_deliveries(r, &e, m);
@@ -1040,6 +1081,7 @@ static void
 give_up(struct recovery *r)
 {
     uint64_t at = 0;
+    release_held(r);
     for (struct recalled *s; (s = recall_next(&r->sessions, &at)) != NULL;) {
         give_up_session(r, s);
     }
@@ -1049,6 +1091,7 @@ static void
 finish(struct recovery *r)
 {
     uint64_t at = 0;
+    release_held(r);
     for (struct recalled *s; (s = recall_next(&r->sessions, &at)) != NULL;) {
         if (has_name(s)) {
             finish_session(r, s);
@@ -1074,6 +1117,7 @@ end(struct recovery *r)
     recall_fini(&r->deliveries);
     recall_fini(&r->marks);
     recall_fini(&r->bodies);
+    free(r->held);
 }
 
 static void

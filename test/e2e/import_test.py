@@ -44,7 +44,7 @@ class Import(unittest.TestCase):
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix='tidewire-import-'))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        self.broker = Broker(['persistence true', f'persistence_location {self.directory}', 'persistence_segment_size 1048576', 'max_inflight_messages 100'])
+        self.broker = Broker(['persistence true', f'persistence_location {self.directory}', 'persistence_segment_size 1048576', 'max_inflight_messages 100', 'shards 4'])
         self.addCleanup(self.broker.kill)
 
     def connected(self, port, version, client_id, **more):
