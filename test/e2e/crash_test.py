@@ -44,7 +44,8 @@ class DurableBroker(Broker):
     def choose(self, rng):
         if rng.random() < 0.2:
             self.shards = rng.choice(SHARDS)
-        self.options = ['persistence true', f'persistence_location {self.directory}/', f'persistence_sync {rng.choice(SYNC_MODES)}', 'persistence_segment_size 1048576',
+        self.mode = rng.choice(SYNC_MODES)
+        self.options = ['persistence true', f'persistence_location {self.directory}/', f'persistence_sync {self.mode}', 'persistence_segment_size 1048576',
                         f'shards {self.shards}', 'max_queued_messages 0', 'max_queued_bytes 0', 'log_type error', 'log_type warning', 'sys_interval 0']
 
     def kill_now(self):
@@ -94,6 +95,7 @@ class Run:
         self.crowd = Crowd(self.rng)
         self.visitor = Visitor()
         self.kills = self.stops = self.early = 0
+        self.lives = []  # of the broker: what it was told, and how it ended
         self.publishers = [self.make_publisher(n) for n in range(1, PUBLISHERS + 1)]
         self.subscribers = self.make_subscribers()
 
@@ -122,14 +124,17 @@ class Run:
     def start(self):
         self.broker.choose(self.rng)
         if self.broker.port and self.rng.random() < EARLY_PART:
+            self.lives.append(f'{self.broker.shards} shards, {self.broker.mode}, killed early')
             self.broker.start_and_kill(self.rng.random() * 0.08)
             self.early += 1
         self.broker.start()
+        self.lives.append(f'{self.broker.shards} shards, {self.broker.mode}')
 
     def end(self):
         if self.rng.random() < STOP_PART:
             self.broker.stop_now()
             self.stops += 1
+            self.lives[-1] += ', stopped'
         else:
             self.broker.kill_now()
             self.kills += 1
@@ -190,6 +195,7 @@ class Run:
         if not arrived:
             raise Lost(self.describe_missing())
         self.check_retained()
+        self.lives.append('settled')
         self.account.settle({p.number: p.next_number for p in self.publishers})
         self.crowd.prompt = False
 
@@ -228,7 +234,7 @@ def run(kills, seed):
     try:
         r.go(kills)
     except AssertionError as error:
-        return f'seed {seed}, after {r.describe()}:\n{error}\n{r.broker.stderr_tail()}'
+        return f'seed {seed}, after {r.describe()}:\n{error}\nthe last lives of the broker: {"; ".join(r.lives[-10:])}\n{r.broker.stderr_tail()}'
     finally:
         r.finish()
     print(f'seed {seed}: {r.describe()}; nothing lost, {time.monotonic() - began:.0f} s', flush=True)
