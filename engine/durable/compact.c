@@ -18,8 +18,9 @@
 #define STEP_BYTES_MAX (1 << 20)
 /* What looking at something costs that need not be copied, in bytes of copying. */
 #define LOOK_BYTES 64
-/* Retained messages or nodes looked at in one go. */
+/* Nodes of retained messages, and places for sessions, looked at in one go. */
 #define NODES 64u
+#define PLACES 16u
 /* Pages that are to be read and copied at a time. */
 #define PAGE_COPIES_MAX 64u
 /* Beyond this the disk is behind: copies wait, as publishers do (engine/shard.c). */
@@ -191,16 +192,18 @@ step_session(struct shard *shard)
     }
 }
 
-/* The next kept session; false if there is none any more. */
+/* Begins the next kept session, or looks on for it later; false if there is none any more. */
 static bool
 next_session(struct shard *shard)
 {
-    struct session *s = slab_walk(&shard->sessions, &shard->compact.sessions);
-    if (s == NULL) {
-        return false;
-    }
-    if (s->identity != 0 && keep_is_kept(s)) {
-        begin_session(shard, s);
+    for (unsigned looks = 0; looks < PLACES && shard->compact.session == NULL; looks++) {
+        struct session *s = slab_walk(&shard->sessions, &shard->compact.sessions);
+        if (s == NULL) {
+            return false;
+        }
+        if (s->identity != 0 && keep_is_kept(s)) {
+            begin_session(shard, s);
+        }
     }
     return true;
 }

@@ -1,0 +1,140 @@
+/* How much of the disk the journal takes while messages come and go: see engine/durable/compact.h. */
+#include "test/dialogue/dialogue.h"
+
+#include "engine/journal/journal.h"
+
+#define KEEPS "persistence true\npersistence_location " WORLD_LOCATION "\npersistence_segment_size 1048576\nmax_queued_messages 0"
+#define SEGMENT (1u << 20)
+
+static uint64_t
+used(const struct world *w)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < w->broker->shard_count; i++) {
+        sum += journal_bytes_used(w->broker->shards[i]->journal);
+    }
+    return sum;
+}
+
+/* At about two megabytes a second: half a segment more may be in use for what was appended lately (COMPACT_REST_MS). */
+static void
+say_many(struct client *p, const char *topic, unsigned count, uint32_t size, bool retain)
+{
+    for (unsigned i = 0; i < count; i++) {
+        publish(p, topic, "m", .qos = 1, .payload_size = size, .retain = retain);
+        world_advance(p->world, size / 2000);
+    }
+}
+
+static void
+what_is_overwritten_gives_its_space_back(struct world *w)
+{
+    struct client *p = join(w, 5, "p");
+    publish(p, "kept", "stays", .qos = 1, .retain = true);
+    for (unsigned round = 0; round < 20; round++) {
+        say_many(p, "last", 40, 100000, true);
+        pass_seconds(w, 1);
+        claim(used(w) <= 4 * 200000 + 8ull * SEGMENT * w->broker->shard_count);
+    }
+    world_kill(w);
+    world_start(w, w->broker->shard_count);
+    struct client *s = join(w, 5, "s");
+    subscribe(s, "kept", .qos = 1);
+    take(s, "kept", "stays", 1);
+    subscribe(s, "last", .qos = 1);
+    hear(s, "last", NULL, 1);
+}
+
+/* The old ones lie still in every queue when the journal has gone round several times. */
+static void
+what_waits_is_carried_along(struct world *w)
+{
+    char text[16];
+    struct client *s = join(w, 5, "s", .expiry_s = FOREVER);
+    subscribe(s, "slow", .qos = 2);
+    subscribe(s, "$share/g/slow", .qos = 1);
+    publish(join(w, 5, "q"), "slow", "first", .qos = 2);
+    hear(s, "slow", NULL, 2); /* in flight from now on, and its sister too */
+    vanish(s);
+    struct client *p = join(w, 5, "p");
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(text, sizeof text, "%u", i);
+        publish(p, "slow", text, .qos = 2);
+    }
+    publish(p, "kept/1", "one", .qos = 1, .retain = true);
+    publish(p, "$kept/2", "two", .qos = 1, .retain = true);
+    publish(join(w, 5, "r", .expiry_s = FOREVER), "x", "y", .qos = 0);
+    struct client *r = rejoin(w, 5, "r", .expiry_s = FOREVER);
+    say(r, "x", "received", .qos = 2, .id = 5);
+    expect_ack(r, PACKET_PUBREC, 5, 0);
+    vanish(join(w, 5, "dies", .expiry_s = 100000, .will_topic = "will", .will_payload = "dead", .will_qos = 1, .will_delay_s = 5000));
+    for (unsigned round = 0; round < 30; round++) {
+        say_many(p, "last", 30, 100000, true);
+        pass_seconds(w, 1);
+    }
+    claim(used(w) <= 4 * 300000 + 8ull * SEGMENT * w->broker->shard_count);
+    for (unsigned i = 0; i < 2; i++) {
+        world_crash(w);
+        world_start(w, w->broker->shard_count);
+    }
+    r = rejoin(w, 5, "r", .expiry_s = FOREVER);
+    subscribe(r, "will", .qos = 1);
+    answer(r, PACKET_PUBREL, 5, 0);
+    expect_ack(r, PACKET_PUBCOMP, 5, 0);
+    claim_equal(WORLD_COUNT(w, queued_messages) + WORLD_COUNT(w, inflight_messages), 102);
+    s = rejoin(w, 5, "s", .expiry_s = FOREVER);
+    unsigned next = 0;
+    struct packet heard;
+    while (listen_for(s, &heard)) {
+        claim_equal(heard.type, PACKET_PUBLISH);
+        answer(s, heard.publish.qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, heard.publish.packet_id, 0);
+        if (heard.publish.qos == 2) {
+            snprintf(text, sizeof text, "%u", next - 1);
+            claim_text(heard.publish.payload, next == 0 ? "first" : text);
+            next++;
+            pluck_ack_(s, PACKET_PUBREL, heard.publish.packet_id, 0);
+            answer(s, PACKET_PUBCOMP, heard.publish.packet_id, 0);
+        }
+    }
+    claim_equal(next, 51);
+    ask(s, "kept/1", .qos = 1);
+    take_in(s);
+    claim_equal(WORLD_COUNT(w, retained_messages), 3);
+    pass_seconds(w, 5000);
+    take(r, "will", "dead", 1);
+}
+
+/* Queues that are written and drained, some of it in pages. */
+static void
+a_queue_that_comes_and_goes_takes_no_more_than_promised(struct world *w)
+{
+    struct client *s = join(w, 5, "s", .expiry_s = FOREVER);
+    subscribe(s, "t", .qos = 1);
+    struct client *p = join(w, 5, "p");
+    uint64_t most = 0;
+    for (unsigned round = 0; round < 12; round++) {
+        vanish(s);
+        say_many(p, "t", 150, 10000, false);
+        most = used(w) > most ? used(w) : most;
+        if (round % 3 == 2) {
+            world_kill(w);
+            world_start(w, w->broker->shard_count);
+            p = join(w, 5, "p");
+        }
+        s = rejoin(w, 5, "s", .expiry_s = FOREVER);
+        for (unsigned i = 0; i < 150; i++) {
+            take(s, "t", NULL, 1);
+        }
+        expect_quiet(s);
+        most = used(w) > most ? used(w) : most;
+    }
+    claim(most <= 4 * 1500000 + 8ull * SEGMENT * w->broker->shard_count);
+}
+
+static const struct dialogue dialogues[] = {
+    TELL_WITH(what_is_overwritten_gives_its_space_back, KEEPS),
+    TELL_WITH(what_waits_is_carried_along, KEEPS),
+    TELL_WITH(a_queue_that_comes_and_goes_takes_no_more_than_promised, KEEPS "\nqueue_memory_limit 262144"),
+};
+
+DIALOGUES(dialogues)
