@@ -201,7 +201,8 @@ next_session(struct shard *shard)
         if (s == NULL) {
             return false;
         }
-        if (s->identity != 0 && keep_is_kept(s)) {
+        /* One that is not kept any more may still have pages of when it was. */
+        if (s->identity != 0 && (keep_is_kept(s) || session_get_owed(s)->queue.paged_bytes > 0)) {
             begin_session(shard, s);
         }
     }
