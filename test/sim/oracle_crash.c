@@ -42,7 +42,8 @@ doubt_receptions(struct oracle *o)
         for (struct oracle_reception *r = o->messages[i].receptions; r != NULL; r = r->next) {
             bool lately = r->tick >= o->recovered;
             r->unsure |= lately && r->qos == 1;
-            r->doubtful |= lately && r->qos == 0 && o->messages[i].qos == 2;
+            bool unknown = o->messages[i].qos == 2 && o->messages[i].routed == ORACLE_NEVER; /* its publisher may send it again, and it may be routed anew */
+            r->doubtful |= lately && r->qos < 2 && unknown;
         }
     }
 }

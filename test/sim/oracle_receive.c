@@ -155,7 +155,7 @@ judge_content(struct oracle *o, uint32_t link, uint32_t uid, const struct publis
         judge_expiry(o, link, uid, publish);
         judge_content_type(o, l->actor, uid, l->version, publish);
     }
-    if (m->refused && m->attempts == 1) {
+    if (m->refused && m->attempts == 1 && m->size > 0) { /* one empty message looks like another */
         oracle_fail(o, l->actor, uid, "received, and its publisher was told that there was no room for it");
     }
     if (m->will != ORACLE_NONE) {
