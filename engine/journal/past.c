@@ -241,12 +241,12 @@ take_record(struct past_reader *r, const struct record *record, struct spot at)
 
 /* -------------------------------------------------------------------------------------------------------------- batches */
 
-/* One that was made ready, and in front of one that has begun, was written to, though that did not reach the disk; others that are ready are in reserve. */
+/* One that was made ready, and in front of one that may have begun, was written to, though that did not reach the disk; others that are ready are in reserve. */
 static bool
 may_hold_records(const struct past_reader *r, uint32_t item)
 {
     uint8_t head = r->segments->items[item].head;
-    return head == SEGMENT_BEGUN || head == SEGMENT_UNKNOWN || (head == SEGMENT_READY && item < r->last_begun);
+    return head != SEGMENT_UNUSED && item <= r->last_begun;
 }
 
 /* The next good batch from here on; false: there is none, or reading has failed. */
@@ -456,14 +456,15 @@ static void
 clear_rest(struct past_reader *r)
 {
     const struct segment *segment = &r->segments->items[r->good.item];
-    uint8_t *zeros = aligned_alloc(IO_FILE_ALIGN, CLEAR_BYTES);
-    if (zeros == NULL) {
+    uint32_t start = r->good.offset & ~(RECORD_BLOCK_BYTES - 1);
+    uint32_t step = segment->bytes - start < CLEAR_BYTES ? segment->bytes - start : CLEAR_BYTES;
+    uint8_t *zeros = step > 0 ? aligned_alloc(IO_FILE_ALIGN, step) : NULL;
+    if (zeros == NULL && step > 0) {
         stop(r, "clear", r->good.item, -ENOMEM);
         return;
     }
-    uint32_t start = r->good.offset & ~(RECORD_BLOCK_BYTES - 1);
     for (uint32_t at = start; at < segment->bytes;) {
-        uint32_t size = segment->bytes - at < CLEAR_BYTES ? segment->bytes - at : CLEAR_BYTES;
+        uint32_t size = segment->bytes - at < step ? segment->bytes - at : step;
         if (!clear_part(r, zeros, at, size)) {
             break;
         }
@@ -654,7 +655,7 @@ journal_read(struct journal *j, bool (*visit)(void *context, const struct journa
         .visit = visit,
         .context = context,
         .past = past,
-        .window = {.bytes = aligned_alloc(IO_FILE_ALIGN, WINDOW_BYTES), .item = UINT32_MAX},
+        .window = {.bytes = aligned_alloc(IO_FILE_ALIGN, WINDOW_BYTES), .item = UINT32_MAX}, /* only touched as far as segments are large */
         .position = JOURNAL_POSITION_FIRST,
         .error = error,
         .error_size = error_size,
@@ -665,7 +666,8 @@ journal_read(struct journal *j, bool (*visit)(void *context, const struct journa
     }
     for (uint32_t i = 0; i < j->segments.count; i++) {
         j->segments.items[i].first_position = UINT64_MAX;
-        r.last_begun = j->segments.items[i].head == SEGMENT_BEGUN ? i : r.last_begun;
+        uint8_t head = j->segments.items[i].head;
+        r.last_begun = head == SEGMENT_BEGUN || head == SEGMENT_UNKNOWN ? i : r.last_begun;
     }
     r.good = r.vouched.spot = r.next_vouched.spot = beginning(&r);
     if (r.good.item < j->segments.count) {

@@ -8,6 +8,8 @@
 
 static const uint8_t MAGIC[8] = {'t', 'i', 'd', 'e', 'w', 'i', 'r', 'e'};
 
+/* No journal gets there: so sums do not overflow, whatever a file says. */
+#define NUMBER_MAX (UINT64_C(1) << 62)
 #define SECTOR_BYTES 512u
 #define SEGMENT_COPIES (RECORD_BLOCK_BYTES / SECTOR_BYTES)
 #define SEGMENT_CHECKED_BYTES 40u /* of a copy, before its checksum */
@@ -156,7 +158,7 @@ record_read_batch(const uint8_t *data, uint64_t room, uint64_t seed, struct reco
                                  .position = get_u64(content + 8),
                                  .durable = get_u64(content + 16)};
     return out->bytes > 0 && out->bytes % RECORD_BLOCK_BYTES == 0 && out->bytes <= RECORD_BATCH_BYTES_MAX && out->bytes <= room && out->first_sequence > 0 &&
-           out->count <= out->bytes / RECORD_HEAD_BYTES && out->first_sequence <= UINT64_MAX - out->count;
+           out->count <= out->bytes / RECORD_HEAD_BYTES && out->first_sequence <= NUMBER_MAX && out->position <= NUMBER_MAX && out->durable <= out->first_sequence;
 }
 
 void

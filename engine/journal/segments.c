@@ -270,15 +270,16 @@ write_work_head(const struct segments_work *work, struct io_file *file)
 static int
 clear_file(struct segments_work *work, struct io_file *file)
 {
-    uint8_t *bytes = aligned_alloc(IO_FILE_ALIGN, CLEAR_BYTES);
+    uint32_t step = work->segment.bytes < CLEAR_BYTES ? work->segment.bytes : CLEAR_BYTES;
+    uint8_t *bytes = aligned_alloc(IO_FILE_ALIGN, step);
     if (bytes == NULL) {
         return -ENOMEM;
     }
-    memset(bytes, 0, CLEAR_BYTES);
+    memset(bytes, 0, step);
     int result = 0;
-    for (uint32_t at = 0; at < work->segment.bytes && result == 0; at += CLEAR_BYTES) {
+    for (uint32_t at = 0; at < work->segment.bytes && result == 0; at += step) {
         uint32_t left = work->segment.bytes - at;
-        result = io_file_write(file, at, bytes, left < CLEAR_BYTES ? left : CLEAR_BYTES);
+        result = io_file_write(file, at, bytes, left < step ? left : step);
     }
     free(bytes);
     return result < 0 ? result : write_work_head(work, file);
