@@ -463,6 +463,7 @@ drop_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 static void
 send_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 {
+    d->promised = d->promised && keep_is_kept(s); /* the session may not be kept any more: then what comes behind it does not wait either */
     if (d->promised) {
         session_count_sent(s, d);
         promise_send(shard, s, d);
