@@ -567,7 +567,7 @@ apply_received(struct recovery *r, struct bytes content)
 {
     struct entry_received e;
     if (entry_read_received(content, &e)) {
-        token_forget(r->shard, e.identity, e.packet_id);
+        token_forget(r->shard, e.identity, e.packet_id, e.count);
         set_received(r, e.identity, e.count, e.packet_id);
     }
 }

@@ -151,7 +151,7 @@ add_token(struct shard *shard, const struct entry_token *token)
     if (t == NULL) {
         return NULL;
     }
-    token_forget(shard, token->identity, token->packet_id);
+    token_forget(shard, token->identity, token->packet_id, token->count);
     if (t->cursor == t->room) {
         grow(shard, t);
     }
@@ -164,13 +164,6 @@ add_token(struct shard *shard, const struct entry_token *token)
     return &t->places[t->cursor++];
 }
 
-void
-token_remember(struct shard *shard, const struct entry_token *token)
-{
-    assert(token->identity != 0);
-    add_token(shard, token);
-}
-
 static struct token *
 get_token(const struct tokens *t, uint64_t identity, uint16_t packet_id)
 {
@@ -178,11 +171,30 @@ get_token(const struct tokens *t, uint64_t identity, uint16_t packet_id)
     return at != NONE ? &t->places[at] : NULL;
 }
 
+/* Than what is known of this packet identifier. */
+static bool
+is_older(const struct token *known, const struct entry_token *token)
+{
+    return known != NULL && known->count > token->count;
+}
+
+void
+token_remember(struct shard *shard, const struct entry_token *token)
+{
+    assert(token->identity != 0);
+    if (!is_older(get_token(shard->tokens, token->identity, token->packet_id), token)) {
+        add_token(shard, token);
+    }
+}
+
 void
 token_remember_holder(struct shard *shard, const struct entry_token *token, uint64_t session)
 {
     assert(token->identity != 0);
     struct token *known = get_token(shard->tokens, token->identity, token->packet_id);
+    if (is_older(known, token)) {
+        return;
+    }
     if (known == NULL || known->hash != token->hash || known->count != token->count || known->holders.count == 0) {
         known = add_token(shard, token);
     }
@@ -192,10 +204,10 @@ token_remember_holder(struct shard *shard, const struct entry_token *token, uint
 }
 
 void
-token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id)
+token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id, uint64_t count)
 {
     const struct token *known = get_token(shard->tokens, identity, packet_id);
-    if (known != NULL) {
+    if (known != NULL && known->count <= count) {
         clear(shard, shard->tokens, (uint32_t)(known - shard->tokens->places));
     }
 }
@@ -213,7 +225,7 @@ token_take(struct shard *shard, const struct entry_token *token, uint64_t record
         *holders = known->holders;
         known->holders = (struct token_holders){0};
     }
-    token_forget(shard, token->identity, token->packet_id); /* if another message took its identifier, that one will not come again */
+    token_forget(shard, token->identity, token->packet_id, UINT64_MAX); /* if another message took its identifier, that one will not come again */
     return same && whole;
 }
 

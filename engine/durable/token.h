@@ -28,7 +28,8 @@ struct token_holders {
 /* Recovery: a record has this token; or has it for this session only; or its publisher is known to have had its PUBREC promised, or to be gone. */
 void token_remember(struct shard *shard, const struct entry_token *token);
 void token_remember_holder(struct shard *shard, const struct entry_token *token, uint64_t session);
-void token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id);
+/* Up to this count. Records of several old shards come one shard after the other, so a later message with this packet identifier may be known already. */
+void token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id, uint64_t count);
 
 /*
  * A message with this token was sent again; its publisher's session has recorded those up to the count `recorded`. True if this shard has it; once. If some sessions have it they

@@ -195,7 +195,9 @@ deliver_match(struct shard *shard, const struct match *match, struct publication
     }
 }
 
-/* After a crash: this shard has it already. */
+/*
+ * After a crash: this shard has it already. A retained one still takes its place again: what its publisher sent before it may have been sent again too, and a deletion leaves no token.
+ */
 static bool
 is_known(struct shard *shard, struct publication *p)
 {
@@ -206,7 +208,7 @@ void
 route_local(struct shard *shard, struct publication *p, bool retain)
 {
     bool known = is_known(shard, p);
-    if (retain && !known) {
+    if (retain) {
         replay_retain(shard, p);
     }
     deliver_match(shard, match_cache_find(shard->matches, p->topic, NULL), p, known);
@@ -303,7 +305,7 @@ route_publication(struct shard *shard, struct publication *p, uint32_t *memo)
             p->message->stamp = p->stamp; /* a will: its message is older than its publication */
         }
         retain_home = home_of(shard, p->topic);
-        if (retain_home == shard->number && !known) {
+        if (retain_home == shard->number) {
             replay_retain(shard, p);
         }
     }

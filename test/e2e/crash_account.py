@@ -28,7 +28,7 @@ def matches(topic_filter, topic):
 
 
 class Message:
-    __slots__ = ('publisher', 'number', 'topic', 'qos', 'retain', 'payload', 'acknowledged', 'owed', 'maybe')
+    __slots__ = ('publisher', 'number', 'topic', 'qos', 'retain', 'payload', 'acknowledged', 'owed', 'maybe', 'life')
 
     def __init__(self, publisher, number, topic, qos, retain, payload):
         self.publisher, self.number, self.topic, self.qos, self.retain, self.payload = publisher, number, topic, qos, retain, payload
@@ -68,7 +68,8 @@ class Account:
     def __init__(self):
         self.subscriptions = []
         self.open = {}        # (publisher, number) -> message that is not acknowledged, or not delivered to all
-        self.seen = {}        # subscriber -> (publisher, number) delivered since the last settlement
+        self.life = 0         # of the broker
+        self.seen = {}        # subscriber -> {(publisher, number) delivered since the last settlement: in which lives it was sent first, and delivered}
         self.floor = {}       # publisher -> number
         self.newest = {}      # (subscriber, publisher, topic, qos) -> number of the newest first delivery
         self.retained = {}    # topic -> RetainedTopic
@@ -77,7 +78,7 @@ class Account:
     def subscription(self, name, topic_filter, qos):
         s = Subscription(name, topic_filter, qos)
         self.subscriptions.append(s)
-        self.seen.setdefault(name, set())
+        self.seen.setdefault(name, {})
         return s
 
     # ---- publishers
@@ -87,6 +88,7 @@ class Account:
             if matches(s.filter, m.topic):
                 (m.owed if s.state == 'on' else m.maybe if s.state != 'off' else set()).add(s.name)
         self.open[m.publisher, m.number] = m
+        m.life = self.life
         if m.retain:
             self.retained.setdefault(m.topic, RetainedTopic()).sent(m.number, bool(m.payload))
 
@@ -132,7 +134,7 @@ class Account:
         if packet.qos != min(m.qos, self.qos_of(name, m.topic)):
             raise Lost(f'{name} got {m} with QoS {packet.qos}')
         self.delivered += 1
-        self.seen[name].add(key)
+        self.seen[name][key] = f'sent in life {m.life}, delivered in life {self.life}'
         self.check_order(name, m)
         m.owed.discard(name)
         m.maybe.discard(name)
@@ -141,7 +143,7 @@ class Account:
     def got_again(self, name, packet, key):
         self.again += 1
         if packet.qos == 2:
-            raise Lost(f'{name} got a QoS 2 message twice: {packet}, number {key[1]} of publisher {key[0]}')
+            raise Lost(f'{name} got a QoS 2 message twice: {packet}, number {key[1]} of publisher {key[0]}, {self.seen[name].get(key, "before all was settled")}, again in life {self.life}')
 
     def qos_of(self, name, topic):
         return next(s.qos for s in self.subscriptions if s.name == name and matches(s.filter, topic))

@@ -128,7 +128,8 @@ class Run:
             self.broker.start_and_kill(self.rng.random() * 0.08)
             self.early += 1
         self.broker.start()
-        self.lives.append(f'{self.broker.shards} shards, {self.broker.mode}')
+        self.account.life += 1
+        self.lives.append(f'life {self.account.life}: {self.broker.shards} shards, {self.broker.mode}')
 
     def end(self):
         if self.rng.random() < STOP_PART:

@@ -95,9 +95,9 @@ static void
 what_was_received_is_forgotten(void **state)
 {
     (void)state;
-    token_forget(shard, 7, 1);
+    token_forget(shard, 7, 1, 1);
     remember(7, 1, 100);
-    token_forget(shard, 7, 1);
+    token_forget(shard, 7, 1, 1);
     assert_false(take(7, 1, 100));
 }
 
@@ -161,12 +161,35 @@ holders_of_an_older_message_do_not_count_for_a_newer_one(void **state)
     token_remember_holder(shard, &old, 20); /* what is left is given back at the end */
 }
 
+/* As after a conversion: the records of one old shard, then those of another. */
+static void
+older_records_that_come_later_do_not_touch_a_newer_message(void **state)
+{
+    (void)state;
+    struct entry_token old = token(7, 1, 100), new = token(7, 1, 101);
+    struct token_holders holders = {0};
+    new.count = 20;
+    token_remember_holder(shard, &new, 21);
+    token_remember_holder(shard, &old, 20);
+    token_remember(shard, &old);
+    token_forget(shard, 7, 1, 19);
+    assert_false(token_take(shard, &new, 0, &holders));
+    assert_int_equal(holders.count, 1);
+    assert_true(token_is_holder(&holders, 21));
+    token_free_holders(shard, &holders);
+    token_remember_holder(shard, &new, 21);
+    token_forget(shard, 7, 1, 20);
+    assert_false(token_take(shard, &new, 0, &holders));
+    assert_int_equal(holders.count, 0);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(nothing_is_known_at_first),
+        TEST(older_records_that_come_later_do_not_touch_a_newer_message),
         TEST(a_message_is_known_once),
         TEST(another_message_with_its_identifier_is_not_it_and_ends_it),
         TEST(the_newest_of_an_identifier_counts),
