@@ -91,6 +91,9 @@ struct config_certificate {
 #define CONFIG_HTTP_HEADERS_MAX 8
 #define CONFIG_JWT_CLAIMS_MAX 8
 
+/* Segments of the journal are made of blocks of so many bytes: persistence_segment_size is rounded down to them. */
+#define CONFIG_SEGMENT_ALIGN 4096u
+
 /* When something counts as kept: option persistence_sync. */
 enum config_sync {
     CONFIG_SYNC_ALWAYS,   /* it is on the disk */

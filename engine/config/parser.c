@@ -401,6 +401,7 @@ parser_finish(struct parser *parser)
     if (config->max_connect_packet_size > config->max_packet_size) {
         config->max_connect_packet_size = config->max_packet_size;
     }
+    config->persistence_segment_size -= config->persistence_segment_size % CONFIG_SEGMENT_ALIGN;
     if (config->verbose) {
         config->log_types = UINT32_MAX;
     }

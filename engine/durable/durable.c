@@ -37,7 +37,7 @@ open_journal(struct shard *shard, char *error, size_t error_size)
         .directory = directory,
         .mode = mode_of(config->persistence_sync),
         .interval_ms = config->persistence_interval_ms,
-        .segment_bytes = config->persistence_segment_size / IO_FILE_ALIGN * IO_FILE_ALIGN,
+        .segment_bytes = config->persistence_segment_size,
         .bytes_max = config->persistence_disk_limit / shard->broker->shard_count,
         .shard = shard->number,
         .owner = shard,

@@ -771,6 +771,9 @@ persistence_is_off_and_has_mosquittos_names(void **state)
     assert_int_equal(config->queue_memory_limit, 0);
     assert_false(config->retained_persistence);
     config_free(&config);
+    config = accept("persistence_segment_size 20000000\n");
+    assert_int_equal(config->persistence_segment_size, 20000000 / 4096 * 4096);
+    config_free(&config);
     config = accept("persistence_sync none\n");
     assert_int_equal(config->persistence_sync, CONFIG_SYNC_NONE);
     config_free(&config);
