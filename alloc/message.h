@@ -33,6 +33,7 @@ struct message {
     const uint8_t *bytes; /* topic, properties, payload */
     struct message *lender; /* NULL: bytes are our own */
     uint16_t lender_shard;
+    bool retain_kept;       /* the journal says that it is its topic's retained message */
     uint32_t queued;        /* deliveries of it that wait in queues (engine/session/queue.h) */
 };
 

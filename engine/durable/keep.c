@@ -441,6 +441,7 @@ put_deliveries(struct shard *shard, struct writer *w, const struct kept *kept, u
 static void
 put_message(struct shard *shard, struct message *m, const struct entry_token *token, bool retained, bool received, const struct kept *kept, uint32_t count)
 {
+    m->retain_kept = m->retain_kept || retained;
     m->body = ++shard->keeper->body_number;
     struct entry_message e = {
         .body = keep_body_of(shard, m, m->body),
@@ -691,7 +692,7 @@ keep_copy_delivery(struct shard *shard, const struct session *s, struct delivery
 void
 keep_copy_retained(struct shard *shard, struct message *m, uint64_t before)
 {
-    if (m->body != 0 && m->kept_at < before && records(shard)) {
+    if (m->retain_kept && m->kept_at < before && records(shard)) {
         put_message(shard, m, &no_token, true, false, NULL, 0);
     }
 }

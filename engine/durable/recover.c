@@ -639,6 +639,7 @@ retain(struct recovery *r, struct message *m)
 {
     struct bytes topic = message_topic(m);
     struct message *mine = message_ref(m);
+    m->retain_kept = true;
     if (retained_get(r->shard->retained, topic) != m) {
         let_go_of_retained(r, topic);
         if (retained_set(r->shard->retained, &mine) == 0) {
@@ -763,6 +764,7 @@ apply_message(struct recovery *r, struct bytes content)
         return;
     }
     note_message(r, &e);
+    e.keep_retained = e.keep_retained && r->shard->config->retained_persistence;
     struct message *m = is_wanted(&e) || is_alone(&e) ? hold_body(r, &e) : NULL;
     if (m == NULL) {
         return;

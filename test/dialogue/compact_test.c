@@ -131,10 +131,39 @@ a_queue_that_comes_and_goes_takes_no_more_than_promised(struct world *w)
     claim(most <= 4 * 1500000 + 8ull * SEGMENT * w->broker->shard_count);
 }
 
+/* It is in the journal all the same, for a session that is owed it. */
+static void
+a_retained_message_that_is_not_to_outlive_the_process_is_not_copied(struct world *w)
+{
+    struct client *s = join(w, 5, "s", .expiry_s = FOREVER);
+    subscribe(s, "state", .qos = 1);
+    vanish(s);
+    struct client *p = join(w, 5, "p");
+    publish(p, "state", "old", .qos = 1, .retain = true);
+    struct client *q = join(w, 5, "q", .expiry_s = FOREVER);
+    for (unsigned round = 0; round < 12; round++) {
+        subscribe(q, "noise", .qos = 1);
+        vanish(q);
+        say_many(p, "noise", 60, 20000, false);
+        q = rejoin(w, 5, "q", .expiry_s = FOREVER);
+        for (unsigned i = 0; i < 60; i++) {
+            take(q, "noise", NULL, 1);
+        }
+    }
+    publish(p, "state", "", .qos = 1, .retain = true);
+    world_kill(w);
+    world_start(w, w->broker->shard_count);
+    claim_equal(WORLD_COUNT(w, retained_messages), 0);
+    s = rejoin(w, 5, "s", .expiry_s = FOREVER);
+    take(s, "state", "old", 1);
+    take(s, "state", "", 1);
+}
+
 static const struct dialogue dialogues[] = {
     TELL_WITH(what_is_overwritten_gives_its_space_back, KEEPS),
     TELL_WITH(what_waits_is_carried_along, KEEPS),
     TELL_WITH(a_queue_that_comes_and_goes_takes_no_more_than_promised, KEEPS "\nqueue_memory_limit 262144"),
+    TELL_WITH(a_retained_message_that_is_not_to_outlive_the_process_is_not_copied, KEEPS "\nretained_persistence false"),
 };
 
 DIALOGUES(dialogues)
