@@ -241,8 +241,8 @@ each_flipped_bit_loses_one_record_at_most(void **state)
         for (uint32_t i = RECORDS + 1; i < stage.count; i++) {
             appended += !stage.records[i].voided;
         }
-        bool cut = stage.cut_count > 0;
         stage_close(&stage);
+        bool cut = stage.cut_count > 0;
         stage_open(&stage);
         assert_true(cut || stage.read_count == read + appended || stage.past.torn_bytes > 0);
         stage_end(&stage);

@@ -156,9 +156,22 @@ stage_open(struct stage *s)
     assert_int_equal(s->past.records, s->read_count);
 }
 
+/* Of the cuts that were wanted those may have been done that did not have to wait any more. */
+static void
+look_at_cuts(struct stage *s)
+{
+    for (uint32_t i = 0; i < s->cuts_count; i++) {
+        if (s->cuts[i].after <= s->journal->durable && s->cuts[i].count > s->cut_count) {
+            s->cut_count = s->cuts[i].count;
+        }
+    }
+    s->cuts_count = 0;
+}
+
 void
 stage_close(struct stage *s)
 {
+    look_at_cuts(s);
     io_leave(s->io);
     for (struct job *job; (job = io_work_end(s->io)) != NULL;) {
         job->done(NULL, job);
@@ -252,11 +265,16 @@ stage_settle(struct stage *s)
 void
 stage_cut(struct stage *s)
 {
+    if (s->cuts_count == STAGE_CUTS_MAX) {
+        return;
+    }
     uint64_t position = journal_segment_start(s->journal);
     journal_cut(s->journal, position);
-    while (s->cut_count < s->count && (s->records[s->cut_count].voided || s->records[s->cut_count].position < position)) {
-        s->cut_count++;
+    uint32_t count = s->cut_count;
+    while (count < s->count && (s->records[count].voided || s->records[count].position < position)) {
+        count++;
     }
+    s->cuts[s->cuts_count++] = (struct stage_cut){.count = count, .after = journal_end(s->journal)};
 }
 
 static void

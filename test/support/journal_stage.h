@@ -21,6 +21,14 @@ struct stage_record {
     bool voided;
 };
 
+/* So many records may be gone once what was appended by then is on the disk. */
+struct stage_cut {
+    uint32_t count;
+    uint64_t after;
+};
+
+#define STAGE_CUTS_MAX 512u
+
 struct stage {
     struct sim_disk *disk;
     struct io_set *set;
@@ -33,6 +41,8 @@ struct stage {
     uint32_t count;     /* appended, without those that a crash has lost */
     uint32_t serial;    /* of the next one */
     uint32_t cut_count; /* so many of them were cut off, or may be */
+    struct stage_cut cuts[STAGE_CUTS_MAX]; /* wanted since it was opened */
+    uint32_t cuts_count;
     uint32_t oldest, due, read_count; /* of what journal_read() has shown: the first, the one behind the last, how many */
     bool damage_is_fine; /* records may be missing */
     uint64_t random;
@@ -63,7 +73,7 @@ void stage_settle(struct stage *s);
 /* How many records are committed, or on the disk: all of these. */
 uint32_t stage_committed(const struct stage *s);
 uint32_t stage_durable(const struct stage *s);
-/* Everything before the segment that is written to now is cut off. */
+/* Everything before the segment that is written to now is not needed any more. */
 void stage_cut(struct stage *s);
 /* So many turns of a random life: appends, voids, cuts. */
 void stage_live(struct stage *s, uint32_t turns);
