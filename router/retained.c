@@ -158,15 +158,11 @@ prune(struct retained *store, struct node *node)
     }
 }
 
-/* The topic's node, made if need be; NULL when out of memory. */
+/* The node of a topic that has none, with those above it; NULL when out of memory. */
 static struct node *
 node_make(struct retained *store, struct bytes topic, const struct levels *levels)
 {
-    struct node *node = node_get(store, topic, levels);
-    if (node != NULL) {
-        return node;
-    }
-    node = &store->root;
+    struct node *node = &store->root;
     for (uint32_t i = 0; i < levels->count; i++) {
         struct bytes level = level_of(topic, levels, i);
         struct node *child = child_get(store, node, level, levels_hash_of(levels, i));

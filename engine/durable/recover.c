@@ -624,11 +624,10 @@ apply_will_dropped(struct recovery *r, struct bytes content)
 
 /* ------------------------------------------------------------------------------------------------------------ messages */
 
-/* The store gives up the topic's message: nobody is to find it by its number if nobody else holds it. */
+/* The store gives up the topic's message, if there was one: nobody is to find it by its number if nobody else holds it. */
 static void
-let_go_of_retained(struct recovery *r, struct bytes topic)
+let_go_of_retained(struct recovery *r, const struct message *old)
 {
-    const struct message *old = retained_get(r->shard->retained, topic);
     if (old != NULL && old->refs == 1) {
         recall_remove(&r->bodies, 0, old->body);
     }
@@ -637,11 +636,11 @@ let_go_of_retained(struct recovery *r, struct bytes topic)
 static void
 retain(struct recovery *r, struct message *m)
 {
-    struct bytes topic = message_topic(m);
+    const struct message *old = retained_get(r->shard->retained, message_topic(m));
     struct message *mine = message_ref(m);
     m->retain_kept = true;
-    if (retained_get(r->shard->retained, topic) != m) {
-        let_go_of_retained(r, topic);
+    if (old != m) {
+        let_go_of_retained(r, old);
         if (retained_set(r->shard->retained, &mine) == 0) {
             return;
         }
@@ -712,7 +711,8 @@ release_held(struct recovery *r)
 static struct message *
 hold_body(struct recovery *r, const struct entry_message *e)
 {
-    struct message *m = recall_get(&r->bodies, 0, e->body.number);
+    /* Numbers grow: most are new, and there is no need to look. */
+    struct message *m = e->body.number <= r->body_max ? recall_get(&r->bodies, 0, e->body.number) : NULL;
     if (m != NULL) {
         m->kept_at = r->position;
         return message_ref(m);
@@ -743,7 +743,6 @@ note_token(struct recovery *r, const struct entry_message *e)
 static void
 note_message(struct recovery *r, const struct entry_message *e)
 {
-    note_max(&r->body_max, e->body.number);
     note_max(&r->stamp_max, e->body.stamp);
     note_identity(r, e->body.publisher);
     if (e->token.identity != 0) {
@@ -766,6 +765,7 @@ apply_message(struct recovery *r, struct bytes content)
     note_message(r, &e);
     e.keep_retained = e.keep_retained && r->shard->config->retained_persistence;
     struct message *m = is_wanted(&e) || is_alone(&e) ? hold_body(r, &e) : NULL;
+    note_max(&r->body_max, e.body.number);
     if (m == NULL) {
         return;
     }
@@ -805,7 +805,7 @@ apply_retain_removed(struct recovery *r, struct bytes content)
         return;
     }
     note_max(&r->stamp_max, e.stamp);
-    let_go_of_retained(r, e.topic);
+    let_go_of_retained(r, retained_get(r->shard->retained, e.topic));
     retained_remove(r->shard->retained, e.topic);
 }
 
