@@ -375,13 +375,27 @@ run(struct broker *broker, const sigset_t *signals, struct configs *configs)
     return result;
 }
 
+/* Whether there could be a journal; nothing is made. */
+static bool
+location_is_good(const struct config *config, char *error, size_t error_size)
+{
+    const char *path = config->persistence_location != NULL ? config->persistence_location : ".";
+    struct stat found;
+    int problem = stat(path, &found) != 0 ? errno : !S_ISDIR(found.st_mode) ? ENOTDIR : access(path, R_OK | W_OK | X_OK) != 0 ? errno : 0;
+    if (config->persistence && problem != 0) {
+        snprintf(error, error_size, "persistence_location %s cannot be used: %s", path, strerror(problem));
+        return false;
+    }
+    return true;
+}
+
 /* --test-config: what the configuration names is read as at the start. */
 static int
 test_configuration(struct config **config)
 {
     char error[ERROR_BYTES];
     struct security *security = security_read(*config, NULL, error, sizeof error);
-    bool valid = security != NULL;
+    bool valid = security != NULL && location_is_good(*config, error, sizeof error);
     if (valid) {
         config_tell_valid(*config);
     } else {

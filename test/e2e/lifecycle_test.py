@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -73,6 +74,16 @@ class CommandLine(ProcessCase):
         done = run_once(['-c', str(b.config_path), '--test-config'])
         self.assertNotEqual(done.returncode, 0)
         self.assertIn('max_keepalive', done.stdout)
+
+    @only_tidewire('2.0.11 has no --test-config')
+    def test_test_config_says_whether_there_could_be_a_journal(self):
+        b = self.broker()
+        with tempfile.TemporaryDirectory() as folder:
+            for place, code in ((folder, 0), (folder + '/none', 3)):
+                b.config_path.write_text(f'listener {free_port()} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {place}\n')
+                done = run_once(['-c', str(b.config_path), '--test-config'])
+                self.assertEqual(done.returncode, code, done.stdout)
+                self.assertEqual(os.listdir(folder), [])
 
     def test_missing_configuration_file_is_named(self):
         done = run_once(['-c', '/nonexistent/tidewire.conf'])
