@@ -46,7 +46,7 @@ class DurableBroker(Broker):
             self.shards = rng.choice(SHARDS)
         self.mode = rng.choice(SYNC_MODES)
         self.options = ['persistence true', f'persistence_location {self.directory}/', f'persistence_sync {self.mode}', 'persistence_segment_size 1048576',
-                        f'shards {self.shards}', 'max_queued_messages 0', 'max_queued_bytes 0', 'log_type error', 'log_type warning', 'sys_interval 0']
+                        f'shards {self.shards}', 'max_queued_messages 0', 'max_queued_bytes 0', 'log_type error', 'log_type warning', 'log_type notice', 'connection_messages false', 'sys_interval 0']
 
     def kill_now(self):
         self.process.kill()
