@@ -292,10 +292,20 @@ session_resume(struct shard *shard, struct session *s)
     share_online(shard, s, true);
 }
 
+/* What ends or is published while the shards stop may be for one that has finished with its journal: of what is kept it comes with the next start. */
+static bool
+waits_for_start(const struct shard *shard, const struct session *s)
+{
+    return shard->stopping && keep_is_kept(s);
+}
+
 void
 session_timer(struct shard *shard, struct session *s)
 {
     assert(s->connection == NULL);
+    if (waits_for_start(shard, s)) {
+        return;
+    }
     stats_add(&shard->stats.expired_sessions, 1);
     session_end(shard, &s);
 }
@@ -385,7 +395,9 @@ publish_will(struct shard *shard, struct session *s)
 void
 session_will_timer(struct shard *shard, struct session_will *will)
 {
-    publish_will(shard, will->session);
+    if (!waits_for_start(shard, will->session)) {
+        publish_will(shard, will->session);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- owed */
