@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "engine/session/queue.h"
+#include "engine/session/page.h"
 #include "engine/shard.h"
 
 #include <stdlib.h>
@@ -117,6 +117,53 @@ what_is_appended_counts_as_queued(void **state)
     give(queue_pop(&shard, &q));
 }
 
+static void
+a_message_in_several_queues_is_one_in_memory(void **state)
+{
+    (void)state;
+    struct queue q = {0}, other = {0};
+    struct delivery *d = make(1, 50), *e = slab_take(&shard.deliveries);
+    uint64_t cost = message_cost(d->message);
+    e->qos = 1;
+    e->message = message_ref(d->message);
+    queue_append(&shard, &q, d);
+    queue_append(&shard, &other, e);
+    assert_int_equal(shard.queue_memory, cost + 2 * sizeof *d);
+    assert_int_equal(q.bytes + other.bytes, 2 * cost);
+    give(queue_pop(&shard, &q));
+    assert_int_equal(shard.queue_memory, cost + sizeof *d);
+    give(queue_pop(&shard, &other));
+    assert_int_equal(shard.queue_memory, 0);
+}
+
+/* It counts as what it stands for, takes no memory, and is not popped. */
+static void
+a_page_stands_for_its_messages(void **state)
+{
+    (void)state;
+    struct queue q = {0};
+    struct page page = {.count = 9, .bytes = 900};
+    struct delivery item = {.paged = 1, .page = &page};
+    struct delivery *before = make(1, 5), *after = make(1, 5);
+    queue_append(&shard, &q, before);
+    queue_append(&shard, &q, after);
+    uint64_t memory = shard.queue_memory;
+    queue_insert(&shard, &q, after, &item);
+    assert_int_equal(q.count, 11);
+    assert_int_equal(q.paged_bytes, 900);
+    assert_int_equal(stats_get(&shard.stats.paged_messages), 9);
+    assert_int_equal(shard.queue_memory, memory);
+    assert_ptr_equal(queue_pop(&shard, &q), before);
+    give(before);
+    assert_null(queue_pop(&shard, &q));
+    assert_false(queue_is_ready(&q) || queue_is_empty(&q));
+    queue_take(&shard, &q, &item);
+    assert_int_equal(q.paged_bytes + stats_get(&shard.stats.paged_bytes), 0);
+    assert_ptr_equal(queue_pop(&shard, &q), after);
+    give(after);
+    assert_true(queue_is_empty(&q));
+}
+
 int
 main(void)
 {
@@ -125,6 +172,8 @@ main(void)
         cmocka_unit_test_setup_teardown(counts_follow_what_is_in_it, begin, end),
         cmocka_unit_test_setup_teardown(an_emptied_queue_takes_more, begin, end),
         cmocka_unit_test_setup_teardown(what_is_appended_counts_as_queued, begin, end),
+        cmocka_unit_test_setup_teardown(a_message_in_several_queues_is_one_in_memory, begin, end),
+        cmocka_unit_test_setup_teardown(a_page_stands_for_its_messages, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
