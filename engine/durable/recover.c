@@ -1,6 +1,7 @@
 #include "engine/durable/recover.h"
 
 #include "codec/topic.h"
+#include "engine/durable/body_places.h"
 #include "engine/durable/entry.h"
 #include "engine/durable/keep.h"
 #include "engine/durable/principal_entry.h"
@@ -43,6 +44,7 @@ struct recovery {
     struct recall deliveries; /* by identity and number: struct delivery */
     struct recall marks;      /* by identity and number: what a SENT record says of a delivery in a page, as a mark_of() */
     struct recall bodies;     /* by 0 and number: struct message; those that somebody holds */
+    struct body_places places; /* of all bodies: records may refer to one that nobody holds */
     struct message **held;    /* bodies that came alone: for deliveries that come later, perhaps after others of them are over */
     uint32_t held_count, held_room;
     uint64_t wall_ms;         /* when it began */
@@ -306,9 +308,9 @@ is_sound(const struct entry_delivery *e, const struct message *m)
            (e->state == ENTRY_DELIVERY_QUEUED || e->packet_id != 0);
 }
 
-/* What the entry says is so from here on. Holds the message if the delivery still has one. */
+/* What the entry says is so from here on. Holds the message if the delivery still has one. `kept_at`: of the oldest record that it needs. */
 static void
-put_delivery(struct recovery *r, const struct entry_delivery *e, struct message *m)
+put_delivery(struct recovery *r, const struct entry_delivery *e, struct message *m, uint64_t kept_at)
 {
     struct recalled *s = e->cancelled || !is_sound(e, m) ? NULL : need_session(r, e->identity);
     if (s == NULL) {
@@ -333,7 +335,7 @@ put_delivery(struct recovery *r, const struct entry_delivery *e, struct message 
     }
     d->state = e->state & 3;
     d->packet_id = e->packet_id;
-    d->kept_at = r->position;
+    d->kept_at = kept_at;
 }
 
 static void
@@ -355,12 +357,14 @@ set_released(struct recovery *r, struct recalled *s, uint64_t number, uint16_t p
 {
     uint64_t identity = s->session->identity;
     const struct delivery *d = recall_get(&r->deliveries, identity, number);
-    if ((d != NULL && d->qos != 2) || (d == NULL && shelf_find(&s->pages, number) == NULL)) {
+    const struct shelf_place *place = d == NULL ? shelf_find(&s->pages, number) : NULL;
+    if ((d != NULL && d->qos != 2) || (d == NULL && place == NULL)) {
         r->passed_over++;
         return;
     }
     struct entry_delivery e = {.identity = identity, .number = number, .packet_id = packet_id, .qos = 2, .state = ENTRY_DELIVERY_RELEASED};
-    put_delivery(r, &e, NULL);
+    /* Without what came before, this record is of no use. */
+    put_delivery(r, &e, NULL, d != NULL ? d->kept_at : place->item->kept_at);
 }
 
 static void
@@ -655,7 +659,7 @@ take_deliveries(struct recovery *r, const struct entry_message *e, struct messag
     struct bytes rest = e->deliveries;
     struct entry_delivery d;
     while (entry_next_delivery(&rest, &d)) {
-        put_delivery(r, &d, m);
+        put_delivery(r, &d, m, r->position);
     }
 }
 
@@ -725,6 +729,36 @@ hold_body(struct recovery *r, const struct entry_message *e)
     return m;
 }
 
+static struct message *
+read_body(struct recovery *r, const struct body_place *place)
+{
+    uint8_t *content = NULL;
+    struct entry_message e;
+    struct message *m = NULL;
+    int result = journal_fetch_now(r->shard->journal, &place->place, place->size, &content);
+    r->out_of_memory = r->out_of_memory || result == -ENOMEM;
+    if (result == 0 && entry_read_message(bytes_of(content, place->size), &e)) {
+        m = hold_body(r, &e);
+    }
+    if (m != NULL) {
+        m->kept_at = place->position;
+    }
+    free(content);
+    return m;
+}
+
+/* A body that came before, held by us; it is read again if all who held it are gone. NULL: it did not come, or cannot be read. */
+static struct message *
+hold_known_body(struct recovery *r, uint64_t number)
+{
+    struct message *m = recall_get(&r->bodies, 0, number);
+    struct body_place place;
+    if (m != NULL) {
+        return message_ref(m);
+    }
+    return body_places_find(&r->places, number, &place) ? read_body(r, &place) : NULL;
+}
+
 /* Of which sessions it is known that they have the message, should its publisher send it again: of all here, or of its deliveries. */
 static void
 note_token(struct recovery *r, const struct entry_message *e)
@@ -755,11 +789,15 @@ note_message(struct recovery *r, const struct entry_message *e)
 }
 
 static void
-apply_message(struct recovery *r, struct bytes content)
+apply_message(struct recovery *r, const struct journal_record *record)
 {
     struct entry_message e;
-    if (!entry_read_message(content, &e) || e.body.number == 0) {
+    if (!entry_read_message(record->content, &e) || e.body.number == 0) {
         r->passed_over++;
+        return;
+    }
+    if (!body_places_add(&r->places, e.body.number, record)) {
+        r->out_of_memory = true;
         return;
     }
     note_message(r, &e);
@@ -781,6 +819,17 @@ apply_message(struct recovery *r, struct bytes content)
 }
 
 static void
+put_reference(struct recovery *r, const struct entry_delivery *d)
+{
+    struct message *m = d->body != 0 && !d->cancelled ? hold_known_body(r, d->body) : NULL;
+    note_max(&r->body_max, d->body);
+    put_delivery(r, d, m, m != NULL ? m->kept_at : r->position);
+    if (m != NULL) {
+        release_body(r, &m);
+    }
+}
+
+static void
 apply_deliveries(struct recovery *r, struct bytes content)
 {
     uint32_t count;
@@ -791,8 +840,7 @@ apply_deliveries(struct recovery *r, struct bytes content)
         return;
     }
     while (entry_next_delivery(&rest, &d)) {
-        note_max(&r->body_max, d.body);
-        put_delivery(r, &d, d.body != 0 ? recall_get(&r->bodies, 0, d.body) : NULL);
+        put_reference(r, &d);
     }
 }
 
@@ -833,7 +881,7 @@ apply(struct recovery *r, const struct journal_record *record)
         apply_unsubscribed(r, content);
         break;
     case ENTRY_MESSAGE:
-        apply_message(r, content);
+        apply_message(r, record);
         break;
     case ENTRY_DELIVERIES:
         apply_deliveries(r, content);
@@ -1119,6 +1167,7 @@ end(struct recovery *r)
     recall_fini(&r->deliveries);
     recall_fini(&r->marks);
     recall_fini(&r->bodies);
+    body_places_fini(&r->places);
     free(r->held);
 }
 
@@ -1153,6 +1202,7 @@ begin(struct recovery *r, struct shard *shard)
     recall_init(&r->deliveries, shard->account);
     recall_init(&r->marks, shard->account);
     recall_init(&r->bodies, shard->account);
+    body_places_init(&r->places, shard->account);
 }
 
 static int

@@ -2,9 +2,11 @@
 #include "test/dialogue/dialogue.h"
 
 #include "engine/journal/journal.h"
+#include "engine/session/session.h"
 
 #define KEEPS "persistence true\npersistence_location " WORLD_LOCATION "\npersistence_segment_size 1048576\nmax_queued_messages 0"
 #define SEGMENT (1u << 20)
+#define READERS 6u
 
 static uint64_t
 used(const struct world *w)
@@ -159,9 +161,80 @@ a_retained_message_that_is_not_to_outlive_the_process_is_not_copied(struct world
     take(s, "state", "", 1);
 }
 
+/* Something is said to every shard. */
+static void
+walk_on(struct client *p)
+{
+    static unsigned said;
+    char topic[16];
+    snprintf(topic, sizeof topic, "last/%u", said++ % 8);
+    publish(p, topic, "m", .qos = 1, .payload_size = 10000, .retain = true);
+    world_advance(p->world, 5);
+}
+
+/*
+ * The one whose turn is first takes the message's body along to the journal's end, the others refer to that; then it has the message, and nobody in the journal holds the body when the
+ * others' records come.
+ */
+static void
+who_acknowledges_amid_a_walk_takes_nothing_from_others(struct world *w)
+{
+    struct client *s[READERS], *p = join(w, 5, "p");
+    const struct compact *walk = &w->broker->shards[0]->compact;
+    const struct session *first = NULL;
+    uint16_t packet_id[READERS];
+    unsigned acknowledged = 0;
+    char id[16];
+    for (unsigned i = 0; i < READERS; i++) {
+        snprintf(id, sizeof id, "s%u", i);
+        s[i] = join(w, 5, id, .expiry_s = FOREVER, .receive_maximum = 1);
+        subscribe(s[i], "t", .qos = 1);
+        subscribe(s[i], id, .qos = 1);
+    }
+    publish(p, "t", "x", .qos = 1);
+    for (unsigned i = 0; i < READERS; i++) {
+        snprintf(id, sizeof id, "s%u", i);
+        packet_id[i] = hear(s[i], "t", "x", 1).publish.packet_id;
+        say_many(p, id, 30, 10000, false);
+    }
+    for (unsigned i = 0; i < 2000 && walk->state != COMPACT_SESSIONS; i++) {
+        walk_on(p);
+    }
+    while (walk->state == COMPACT_SESSIONS && (first == NULL || walk->session == first)) {
+        first = walk->session;
+        walk_on(p);
+    }
+    for (unsigned i = 0; i < READERS; i++) {
+        snprintf(id, sizeof id, "s%u", i);
+        if (first != NULL && bytes_equal(session_client_id(first), bytes_from(id))) {
+            answer(s[i], PACKET_PUBACK, packet_id[i], 0);
+            acknowledged |= 1u << i;
+        }
+    }
+    claim(acknowledged != 0 && walk->state == COMPACT_SESSIONS);
+    while (walk->state != COMPACT_IDLE) {
+        walk_on(p);
+    }
+    world_settle(w);
+    world_crash(w);
+    world_start(w, w->broker->shard_count);
+    for (unsigned i = 0; i < READERS; i++) {
+        snprintf(id, sizeof id, "s%u", i);
+        s[i] = rejoin(w, 5, id, .expiry_s = FOREVER);
+        if ((acknowledged >> i & 1) == 0) {
+            take(s[i], "t", "x", 1);
+        }
+        for (unsigned k = 0; k < 30; k++) {
+            take(s[i], id, NULL, 1);
+        }
+        expect_quiet(s[i]);
+    }
+}
+
 static const struct dialogue dialogues[] = {
     TELL_WITH(what_is_overwritten_gives_its_space_back, KEEPS),
     TELL_WITH(what_waits_is_carried_along, KEEPS),
+    TELL_WITH(who_acknowledges_amid_a_walk_takes_nothing_from_others, KEEPS),
     TELL_WITH(a_queue_that_comes_and_goes_takes_no_more_than_promised, KEEPS "\nqueue_memory_limit 262144"),
     TELL_WITH(a_retained_message_that_is_not_to_outlive_the_process_is_not_copied, KEEPS "\nretained_persistence false"),
 };
