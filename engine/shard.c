@@ -315,7 +315,7 @@ begin_stopping(struct shard *shard)
 bool
 shard_busy(const struct shard *shard)
 {
-    return shard->timers_behind || (shard->journal != NULL && compact_is_eager(shard)) || (shard->stage != STAGE_OPEN && stage_can_go(shard)) || shard->rechecking ||
+    return shard->timers_behind || (shard->journal != NULL && !shard->stopping && compact_is_eager(shard)) || (shard->stage != STAGE_OPEN && stage_can_go(shard)) || shard->rechecking ||
            limits_enforcing(shard) || loopback_waiting(&shard->loopback) || shard->replays != NULL || page_busy(shard) || shard->dirty != NULL ||
            (shard->held_first != NULL && shard->held_may_go) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
 }
@@ -392,7 +392,8 @@ serve_journal(struct shard *shard)
     if (shard->journal == NULL) {
         return;
     }
-    if (shard->stage == STAGE_OPEN) {
+    /* At the end the disk is to take what happened, and no more. */
+    if (shard->stage == STAGE_OPEN && !shard->stopping) {
         compact_step(shard);
     }
     uint64_t before;

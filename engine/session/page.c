@@ -174,7 +174,7 @@ set_position(struct page *page, uint64_t position)
 static bool
 may_write(const struct shard *shard)
 {
-    return !keep_is_full(shard) && journal_backlog(shard->journal) <= PAGE_BACKLOG_BYTES;
+    return !shard->stopping && !keep_is_full(shard) && journal_backlog(shard->journal) <= PAGE_BACKLOG_BYTES;
 }
 
 /* Messages that follow each other in a queue. */
@@ -410,7 +410,7 @@ static void
 read_wished(struct shard *shard)
 {
     struct pages *pages = shard->pages;
-    while (pages->wished.first != NULL && pages->reading_count < PAGE_READS_MAX) {
+    while (!shard->stopping && pages->wished.first != NULL && pages->reading_count < PAGE_READS_MAX) {
         struct page *page = pages->wished.first;
         set_state(pages, page, PAGE_READING);
         journal_fetch(shard->journal, &page->place, page->size, (uint64_t)(uintptr_t)page);
