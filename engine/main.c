@@ -67,8 +67,8 @@ pin_to_core(unsigned number)
     }
 }
 
-/* False: it cannot start, and says why; or it is not to any more. */
-static bool
+/* As recover_shard(), and says why it cannot start. -ECANCELED: it is not to any more. */
+static int
 recover(struct shard *shard)
 {
     char error[ERROR_BYTES];
@@ -77,7 +77,7 @@ recover(struct shard *shard)
         log_line(CONFIG_LOG_ERROR, "Error: %s", error);
         kill(getpid(), SIGTERM);
     }
-    return result == 0 || result == -ECANCELED;
+    return result;
 }
 
 static void *
@@ -91,11 +91,12 @@ run_shard(void *argument)
         kill(getpid(), SIGTERM);
         return (void *)1;
     }
-    bool recovered = recover(worker->shard);
-    while (recovered && shard_turn(worker->shard, true)) {
+    /* Nothing may be written to a journal that was not read to its end. */
+    result = recover(worker->shard);
+    while (result == 0 && shard_turn(worker->shard, true)) {
     }
     shard_leave(worker->shard);
-    return recovered ? NULL : (void *)1;
+    return result == 0 || result == -ECANCELED ? NULL : (void *)1;
 }
 
 static int
