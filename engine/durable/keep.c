@@ -94,18 +94,22 @@ wall_of(const struct shard *shard, uint64_t at_ms)
 
 /* ---------------------------------------------------------------------------------------------------------------- sessions */
 
-/* Its timer tells since when it is absent. */
+/* Its timer tells since when it is absent, or its will's if it never expires; without one it makes no difference. */
 static uint64_t
 absent_since(const struct shard *shard, const struct session *s)
 {
     uint64_t now_ms = io_wall_ms(shard->io);
+    const struct session_will *will = session_get_extra(s)->will;
     if (s->connection != NULL) {
         return 0;
     }
-    if (!timer_armed(&s->timer)) {
-        return now_ms;
+    if (timer_armed(&s->timer)) {
+        return now_ms + s->timer.due_ms - shard->now_ms - s->expiry_s * 1000ull;
     }
-    return now_ms + s->timer.due_ms - shard->now_ms - s->expiry_s * 1000ull;
+    if (will != NULL && timer_armed(&will->timer)) {
+        return now_ms + will->timer.due_ms - shard->now_ms - will->delay_s * 1000ull;
+    }
+    return now_ms;
 }
 
 static void
