@@ -51,7 +51,8 @@ struct recovery {
     uint64_t now_ms;          /* the same moment by the shard's clock */
     uint64_t position;        /* of the record that is applied */
     uint64_t serial_max, body_max, stamp_max;
-    uint64_t passed_over;     /* records, or parts of them */
+    uint64_t passed_over;     /* records, or parts of them, that speak of what is not there */
+    uint64_t unreadable;      /* records that say nothing that can be so */
     uint32_t until_look;
     bool out_of_memory;
 };
@@ -473,7 +474,7 @@ apply_session(struct recovery *r, struct bytes content)
 {
     struct entry_session e;
     if (!entry_read_session(content, &e) || e.identity == 0 || e.client_id.size == 0 || e.client_id.size > UINT16_MAX) {
-        r->passed_over++;
+        r->unreadable++;
         return;
     }
     note_identity(r, e.identity);
@@ -527,8 +528,11 @@ apply_subscription(struct recovery *r, struct bytes content)
         return;
     }
     struct subscription *s = subscribe_recall(r->shard, session->session, e.text);
+    struct topic_filter parsed;
     if (s == NULL) {
-        r->passed_over++;
+        bool is_filter = topic_filter_parse(e.text, TOPIC_LEVELS_MAX, &parsed);
+        r->out_of_memory = r->out_of_memory || is_filter;
+        r->unreadable += !is_filter;
         return;
     }
     s->qos = e.qos & 3;
@@ -743,6 +747,7 @@ read_body(struct recovery *r, const struct body_place *place)
     if (m != NULL) {
         m->kept_at = place->position;
     }
+    r->unreadable += m == NULL && !r->out_of_memory;
     free(content);
     return m;
 }
@@ -793,7 +798,7 @@ apply_message(struct recovery *r, const struct journal_record *record)
 {
     struct entry_message e;
     if (!entry_read_message(record->content, &e) || e.body.number == 0) {
-        r->passed_over++;
+        r->unreadable++;
         return;
     }
     if (!body_places_add(&r->places, e.body.number, record)) {
@@ -836,7 +841,7 @@ apply_deliveries(struct recovery *r, struct bytes content)
     struct bytes rest;
     struct entry_delivery d;
     if (!entry_read_deliveries(content, &count, &rest)) {
-        r->passed_over++;
+        r->unreadable++;
         return;
     }
     while (entry_next_delivery(&rest, &d)) {
@@ -849,7 +854,7 @@ apply_retain_removed(struct recovery *r, struct bytes content)
 {
     struct entry_retain_removed e;
     if (!entry_read_retain_removed(content, &e)) {
-        r->passed_over++;
+        r->unreadable++;
         return;
     }
     note_max(&r->stamp_max, e.stamp);
@@ -1185,6 +1190,9 @@ tell(const struct recovery *r, const struct journal_past *past, uint64_t took_ns
              (unsigned long long)retained_count(shard->retained),
              (unsigned long long)(stats_get(&shard->stats.queued_messages) + stats_get(&shard->stats.inflight_messages)), (unsigned long long)past->records,
              (double)past->bytes / 1e6, (double)took_ns / 1e9);
+    if (r->unreadable > 0) {
+        log_line(CONFIG_LOG_WARNING, "Warning: shard %u: %llu records of the journal cannot be understood, and were passed over.", shard->number, (unsigned long long)r->unreadable);
+    }
     if (past->damaged_places > 0) {
         log_line(CONFIG_LOG_WARNING, "Warning: shard %u: because of the damage, %llu records spoke of what is not there, and were passed over.", shard->number,
                  (unsigned long long)r->passed_over);
