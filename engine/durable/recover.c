@@ -278,9 +278,14 @@ apply_page(struct recovery *r, const struct journal_record *record)
     struct entry_page e;
     struct recalled *s = entry_read_page(record->content, &e) ? need_session(r, e.identity) : NULL;
     struct delivery *item = s != NULL ? page_recall(r->shard, s->session, record) : NULL;
-    struct session_owed *owed = item != NULL ? session_need_owed(r->shard, s->session) : NULL;
+    if (item == NULL) {
+        r->unreadable++;
+        return;
+    }
+    struct session_owed *owed = session_need_owed(r->shard, s->session);
     if (owed == NULL) {
-        r->passed_over++;
+        page_free(r->shard, &item);
+        r->out_of_memory = true;
         return;
     }
     note_max(&owed->delivery_number, e.last);
