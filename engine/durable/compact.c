@@ -201,8 +201,7 @@ next_session(struct shard *shard)
         if (s == NULL) {
             return false;
         }
-        /* One that is not kept any more may still have pages of when it was. */
-        if (s->identity != 0 && (keep_is_kept(s) || session_get_owed(s)->queue.paged_bytes > 0)) {
+        if (s->identity != 0 && keep_is_kept(s)) {
             begin_session(shard, s);
         }
     }

@@ -45,7 +45,7 @@ struct entry_session {
     uint64_t absent_since_ms;   /* 0: connected */
     uint64_t delivery_number;   /* the last one given */
     uint64_t received_count;    /* QoS 2 messages of its own that were routed so far */
-    uint32_t expiry_s;
+    uint32_t expiry_s;          /* 0: it ends with its connection, or has ended and others are about to get what came through its groups */
     uint16_t window;
     uint8_t version;
     struct bytes client_id;

@@ -115,7 +115,7 @@ absent_since(const struct shard *shard, const struct session *s)
 static void
 put_session(struct shard *shard, const struct session *s, uint64_t since_ms)
 {
-    const struct principal *principal = session_get_extra(s)->principal;
+    const struct principal *principal = s->expiry_s > 0 ? session_get_extra(s)->principal : NULL; /* who ends does nothing any more */
     const struct config_listener *listener = principal != NULL ? &shard->broker->listeners[principal->listener] : NULL;
     struct bytes kept = bytes_of(shard->scratch, principal != NULL ? principal_entry_size(principal, listener) : 0);
     if (principal != NULL) {
@@ -157,23 +157,34 @@ count_kept(struct shard *shard, int by)
     atomic_fetch_add(&shard->broker->kept_sessions[shard->number], (uint32_t)by);
 }
 
-bool
-keep_session(struct shard *shard, struct session *s)
+void
+keep_known(struct shard *shard, struct session *s)
 {
-    bool kept = shard->journal != NULL && s->expiry_s > 0;
-    if (!kept) {
-        bool was_kept = keep_is_kept(s);
-        keep_session_end(shard, s);
-        return was_kept;
-    }
     if (!keep_is_kept(s)) {
         s->flags |= SESSION_KEPT;
         count_kept(shard, 1);
     }
+}
+
+bool
+keep_session(struct shard *shard, struct session *s)
+{
+    if (shard->journal == NULL || (s->expiry_s == 0 && !keep_is_kept(s))) {
+        return false;
+    }
+    keep_known(shard, s);
     if (records(shard)) {
         put_session(shard, s, 0);
     }
     return records(shard);
+}
+
+void
+keep_end_number(struct shard *shard, uint64_t identity)
+{
+    if (records(shard)) {
+        put_identity(shard, ENTRY_SESSION_END, identity);
+    }
 }
 
 void
@@ -182,8 +193,11 @@ keep_session_end(struct shard *shard, struct session *s)
     if (!keep_is_kept(s)) {
         return;
     }
-    if (records(shard)) {
-        put_identity(shard, ENTRY_SESSION_END, s->identity);
+    if (!promise_leaving_ends(shard, s->identity)) {
+        keep_end_number(shard, s->identity);
+    } else if (records(shard) && s->client_id_size > 0) { /* one without a name is said to end already: recover.c */
+        s->expiry_s = 0;
+        put_session(shard, s, 0);
     }
     s->flags &= (uint8_t)~SESSION_KEPT;
     count_kept(shard, -1);
@@ -261,7 +275,7 @@ void
 keep_will(struct shard *shard, struct session *s)
 {
     const struct session_will *will = session_get_extra(s)->will;
-    if (will == NULL || !records_of(shard, s)) {
+    if (will == NULL || s->expiry_s == 0 || !records_of(shard, s)) {
         return;
     }
     struct entry_will e = {

@@ -5,7 +5,7 @@
  * Messages: between the routing of one publication and keep_publication() its deliveries are collected, and become one record.
  *
  * Invariants
- *   K1  a session is kept exactly while SESSION_KEPT is set; then its journal has a SESSION record.
+ *   K1  a session is kept exactly while SESSION_KEPT is set; then its journal has a SESSION record. Once kept it is until it ends: with an expiry of 0 it ends when it is recovered.
  *   K2  a delivery of a kept session with QoS > 0 has a number, larger than those before it in its queue; its message, unless it was released, has a body number, or is recorded with it in a PAGE.
  *   K3  `kept_at` of a message is the position of the record with its body; of a delivery, that of the oldest record that it needs.
  *   K4  what a record says is the state at its place in the journal; so copies made later (engine/durable/compact.h) may stand in for all that came before.
@@ -19,16 +19,20 @@
 struct publication;
 struct message;
 
-/* Whether the session is to be kept, and is; `session->expiry_s` decides. */
+/* Whether the session is kept; `session->expiry_s` decided. */
 static inline bool
 keep_is_kept(const struct session *s)
 {
     return (s->flags & SESSION_KEPT) != 0;
 }
 
-/* After CONNECT, and when its principal or expiry has changed: makes it kept, or not any more. True if the journal has got a record. */
+/* After CONNECT, and when its principal or expiry has changed: makes it kept, if it is to be. True if the journal has got a record. */
 bool keep_session(struct shard *shard, struct session *session);
+/* Recovery: there is a SESSION record. */
+void keep_known(struct shard *shard, struct session *session);
+/* It ends, now. What other members of its groups will get is in the journal until they have it. */
 void keep_session_end(struct shard *shard, struct session *session);
+void keep_end_number(struct shard *shard, uint64_t identity);
 void keep_absent(struct shard *shard, struct session *session);
 void keep_subscription(struct shard *shard, const struct session *session, const struct subscription *s);
 void keep_unsubscribed(struct shard *shard, const struct session *session, struct bytes text);

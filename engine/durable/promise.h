@@ -99,7 +99,15 @@ void promise_confirm(struct shard *shard);
 /* One more piece of this publication is on its way through a shared subscription: a reference for its parcel. */
 struct gate_reference promise_gate(struct shard *shard, struct promise_needs *needs);
 /* A gate for a message that leaves this shard though it is recorded here: when it is settled the record of this delivery is over (keep_done_number). */
-struct gate_reference promise_gate_leaving(struct shard *shard, const struct session *session, const struct delivery *delivery);
+struct gate_reference promise_gate_leaving(struct shard *shard, uint64_t identity, uint64_t number);
+/* More of this session will leave, and is recorded until then: its end is not recorded before. */
+void promise_leaving_begin(struct shard *shard, uint64_t identity);
+void promise_leaving_end(struct shard *shard, uint64_t identity);
+/* The session ends. True if something of it is still leaving: its end is recorded (keep_end_number) when all of that has found others. */
+bool promise_leaving_ends(struct shard *shard, uint64_t identity);
+/* What is leaving now is of before, until there is nothing left of it: promise_have_left(). One call after the other. */
+void promise_leaving_mark(struct shard *shard);
+bool promise_have_left(const struct shard *shard);
 /* The message has found its session, or was given up: settled when this shard's journal has committed what it holds now; at once with a `position` of 0, as nothing came of it here. */
 void promise_settle(struct shard *shard, const struct gate_reference *gate, uint64_t position);
 

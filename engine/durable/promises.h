@@ -15,6 +15,7 @@
 
 #include "alloc/slab.h"
 #include "engine/durable/promise.h"
+#include "engine/durable/recall.h"
 #include "engine/shard.h"
 
 #include <assert.h>
@@ -106,6 +107,9 @@ struct promises {
     struct promise_list own, across;
     uint64_t item_count;
     uint32_t gate_serial;
+    struct recall departures;      /* by identity and 0: struct departure (gate.c) */
+    uint64_t leaving[2];           /* what began to leave, or to end, since promise_leaving_mark() was last called so many times, modulo two */
+    uint8_t leaving_now;           /* which of them counts */
     bool changed;                  /* something was confirmed or settled since promise_keep() */
     uint64_t heard;                /* shards of which parcels were noted in this pass */
     uint64_t confirming;           /* shards with a confirmation in their list */

@@ -36,6 +36,7 @@ struct recalled {
     uint64_t absent_since_ms; /* wall clock; 0: connected */
     struct shelf pages;
     bool unsorted;
+    bool known;    /* by a SESSION record */
 };
 
 struct recovery {
@@ -85,17 +86,11 @@ note_identity(struct recovery *r, uint64_t identity)
     note_max(&r->serial_max, identity & SERIAL_MASK);
 }
 
-static bool
-has_name(const struct recalled *s)
-{
-    return s->session->client_id_size > 0;
-}
-
 static struct recalled *
 find_session(struct recovery *r, uint64_t identity)
 {
     struct recalled *s = recall_get(&r->sessions, identity, 0);
-    bool found = s != NULL && has_name(s);
+    bool found = s != NULL && s->known;
     r->passed_over += !found;
     return found ? s : NULL;
 }
@@ -436,9 +431,13 @@ name_session(struct recovery *r, struct recalled *s, struct bytes client_id)
 {
     uint64_t hash = broker_hash(r->shard->broker, client_id.data, client_id.size);
     const struct session *same = session_table_find(&r->shard->session_table, hash, client_id);
-    if (same != NULL) {
-        forget_session(r, recall_get(&r->sessions, same->identity, 0)); /* its end is in a damaged place */
+    struct recalled *before = same != NULL ? recall_get(&r->sessions, same->identity, 0) : NULL;
+    if (before != NULL && before->session->expiry_s == 0) {
+        session_forget_name(r->shard, before->session);
+    } else if (before != NULL) {
+        forget_session(r, before); /* its end is in a damaged place */
     }
+    s->known = true;
     return session_name(r->shard, s->session, client_id, hash);
 }
 
@@ -484,13 +483,13 @@ apply_session(struct recovery *r, struct bytes content)
     }
     note_identity(r, e.identity);
     struct recalled *s = need_session(r, e.identity);
-    if (s == NULL || (!has_name(s) && !name_session(r, s, e.client_id))) {
+    if (s == NULL || (!s->known && !name_session(r, s, e.client_id))) {
         r->out_of_memory = true;
         return;
     }
     struct session *session = s->session;
     session->expiry_s = e.expiry_s;
-    keep_session(r->shard, session);
+    keep_known(r->shard, session);
     session->window = e.window;
     session->version = e.version;
     s->absent_since_ms = e.absent_since_ms;
@@ -1102,6 +1101,9 @@ static void
 finish_session(struct recovery *r, struct recalled *s)
 {
     bool was_connected = s->absent_since_ms == 0;
+    if (s->session->expiry_s == 0) {
+        drop_will(r, s->session); /* nobody was to learn of its end if the broker ends */
+    }
     if (was_connected || s->absent_since_ms > r->wall_ms) {
         s->absent_since_ms = r->wall_ms; /* or the clock has gone back meanwhile */
     }
@@ -1113,7 +1115,7 @@ finish_session(struct recovery *r, struct recalled *s)
     join_groups(r, s->session);
     arm_timers(r, s);
     session_tidy(r->shard, s->session);
-    if (was_connected) {
+    if (was_connected && s->session->expiry_s > 0) {
         keep_absent(r->shard, s->session);
     }
 }
@@ -1132,7 +1134,7 @@ give_up_session(struct recovery *r, struct recalled *s)
 {
     r->passed_over++;
     forget_owed(r, s);
-    if (!has_name(s)) {
+    if (!s->known) {
         session_end(r->shard, &s->session);
     }
 }
@@ -1153,7 +1155,7 @@ finish(struct recovery *r)
     uint64_t at = 0;
     release_held(r);
     for (struct recalled *s; (s = recall_next(&r->sessions, &at)) != NULL;) {
-        if (has_name(s)) {
+        if (s->known) {
             finish_session(r, s);
         } else {
             give_up_session(r, s);

@@ -155,7 +155,7 @@ share_online(struct shard *shard, const struct session *session, bool online)
 }
 
 void
-share_bounce(struct shard *shard, struct session *session, struct delivery *d)
+share_bounce(struct shard *shard, uint64_t identity, struct delivery *d)
 {
     struct publication p;
     publication_of_message(&p, d->message);
@@ -165,12 +165,11 @@ share_bounce(struct shard *shard, struct session *session, struct delivery *d)
         parcel->serial = d->share_serial;
         parcel->filter_id = d->share_filter;
         if (d->number != 0) {
-            parcel->gate = promise_gate_leaving(shard, session, d);
+            parcel->gate = promise_gate_leaving(shard, identity, d->number);
             d->number = 0; /* its record is over later */
         }
     }
     publication_fini(shard, &p);
-    keep_done(shard, session, d);
 }
 
 /* The session's subscription in a group of that home; `serial` 0: whatever its group. */

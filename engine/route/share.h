@@ -34,8 +34,8 @@ void share_leave(struct shard *shard, const struct subscription *s);
 /* The group of a delivery of which only the subscription's text_hash is known. False if there is no such subscription, or its home has not answered. */
 bool share_find_again(const struct session *session, struct delivery *delivery);
 void share_online(struct shard *shard, const struct session *session, bool online);
-/* Gives a message of this session back to its group's home. Its record is over once it has found another place; `delivery` has none any more. */
-void share_bounce(struct shard *shard, struct session *session, struct delivery *delivery);
+/* Gives a message of a session back to its group's home. Its record is over once it has found another place: then `delivery` has no number any more. */
+void share_bounce(struct shard *shard, uint64_t identity, struct delivery *delivery);
 
 /* Home side: a message matched the group of this filter id. */
 void share_publish(struct shard *shard, uint32_t filter_id, struct publication *p);

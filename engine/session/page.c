@@ -1,6 +1,7 @@
 #include "engine/session/page.h"
 
 #include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
 #include "engine/log.h"
 #include "engine/route/deliver.h"
 #include "engine/route/share.h"
@@ -687,6 +688,7 @@ struct page_group {
 };
 
 struct page_groups {
+    uint64_t identity; /* the session's */
     uint32_t count;
     struct page_group items[];
 };
@@ -700,6 +702,7 @@ groups_of(const struct session *s)
     if (groups == NULL) {
         return NULL;
     }
+    groups->identity = s->identity;
     groups->count = 0;
     for (uint32_t i = 0; i < room; i++) {
         const struct subscription *each = places[i];
@@ -722,6 +725,7 @@ page_return(struct shard *shard, const struct session *s, struct delivery **item
     slab_give(&shard->deliveries, *item);
     *item = NULL;
     page->item = NULL;
+    promise_leaving_begin(shard, s->identity);
     shard->pages->copying_count += page->copy_before == 0;
     page->copy_before = page->position; /* what it lies in stays until it has been read */
     wish(shard, page);
@@ -749,11 +753,12 @@ return_message(struct shard *shard, const struct page_groups *groups, const stru
     if (m == NULL) {
         return false;
     }
+    d.number = e->number;
     d.qos = e->qos & 3;
     d.share_serial = group->serial;
     d.share_filter = group->filter;
     d.share_home = group->home;
-    share_bounce(shard, NULL, &d);
+    share_bounce(shard, groups->identity, &d);
     shard_message_unref(shard, &m);
     return true;
 }
@@ -764,9 +769,6 @@ return_messages(struct shard *shard, const struct page *page, struct bytes conte
     struct entry_page e;
     struct entry_delivery delivery;
     struct entry_body body;
-    if (page->groups == NULL) {
-        return;
-    }
     if (error != 0 || !entry_read_page(content, &e)) {
         log_line(CONFIG_LOG_ERROR, "%u messages of a session that has ended are lost to others: their page of the journal cannot be read.", page->count);
         stats_add(&shard->stats.drops[DROP_PAGE_LOST], page->count);
@@ -787,7 +789,10 @@ page_fetched(void *owner, uint64_t token, struct bytes content, int error)
     struct session *s = page->session;
     set_state(shard->pages, page, PAGE_STORED);
     if (page->item == NULL) {
-        return_messages(shard, page, content, error);
+        if (page->groups != NULL) {
+            return_messages(shard, page, content, error);
+            promise_leaving_end(shard, page->groups->identity);
+        }
         end_copy(shard->pages, page);
         give_page(shard, page);
         read_wished(shard);

@@ -87,8 +87,8 @@ session_name(struct shard *shard, struct session *s, struct bytes client_id, uin
     return true;
 }
 
-static void
-forget_name(struct shard *shard, struct session *s)
+void
+session_forget_name(struct shard *shard, struct session *s)
 {
     if (s->client_id_size > 0) {
         session_table_remove(&shard->session_table, s);
@@ -224,7 +224,7 @@ session_end(struct shard *shard, struct session **sp)
     }
     assert(s->extra == NULL);
 
-    forget_name(shard, s);
+    session_forget_name(shard, s);
     s->identity = 0; /* back in the slab this says that it is no session */
     slab_give(&shard->sessions, s);
 }
@@ -545,11 +545,11 @@ static void
 give_up_denied(struct shard *shard, struct session *s, struct delivery *d)
 {
     if (d->share_serial != 0 && d->state == DELIVERY_QUEUED) {
-        share_bounce(shard, s, d);
+        share_bounce(shard, s->identity, d);
     } else {
         stats_add(&shard->stats.drops[DROP_DELIVERY_DENIED], 1);
-        keep_done(shard, s, d);
     }
+    keep_done(shard, s, d);
     session_free_delivery(shard, &d);
 }
 
@@ -709,7 +709,7 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
     for (struct delivery *d = owed->inflight.first; d != NULL; d = next) {
         next = d->next;
         if (returnable(d, home, serial) && d->qos == 1) {
-            share_bounce(shard, s, d);
+            share_bounce(shard, s->identity, d);
             drop_in_flight(shard, s, d);
         }
     }
@@ -721,7 +721,8 @@ session_return_shared(struct shard *shard, struct session *s, int home, uint32_t
             }
         } else if (returnable(d, home, serial)) {
             queue_take(shard, &owed->queue, d);
-            share_bounce(shard, s, d);
+            share_bounce(shard, s->identity, d);
+            keep_done(shard, s, d);
             session_free_delivery(shard, &d);
         }
     }

@@ -183,6 +183,8 @@ struct session *session_begin(struct shard *shard, struct bytes client_id, uint6
  */
 struct session *session_recall(struct shard *shard, uint64_t identity);
 bool session_name(struct shard *shard, struct session *session, struct bytes client_id, uint64_t client_hash);
+/* Another has its name now; it may have none. */
+void session_forget_name(struct shard *shard, struct session *session);
 
 /*
  * The connection is gone (or given up). Starts the will's delay and the session's expiry; ends the session at once if it expires at 0. `publish_will` false: a normal

@@ -539,6 +539,32 @@ WITH_JOURNAL(a_message_that_leaves_a_kept_session_is_recorded_there_until_anothe
     claim_equal(fake_journal_count(w, 0, ENTRY_DONE), 1);
 }
 
+WITH_JOURNAL(a_session_that_ends_is_recorded_until_what_leaves_it_has_found_others)
+{
+    unsigned at = last_shard(w);
+    struct entry_session e;
+    if (at == 0) {
+        return;
+    }
+    struct client *p = join_clean(w, 0, 0), *first = join_kept(w, 0, 1);
+    subscribe(first, "$share/g/a", .qos = 1);
+    bye(first, REASON_SUCCESS);
+    publish(p, "a", "x", .qos = 1);
+    struct client *second = join_kept(w, at, 2);
+    hold(w, at);
+    ask(second, "$share/g/a", .qos = 1);
+    settle(second);
+    join(w, 5, id_at(w, 0, 1));
+    claim_equal(fake_journal_count(w, 0, ENTRY_SESSION_END), 0);
+    claim(entry_read_session(fake_journal_newest(w, 0, ENTRY_SESSION), &e));
+    claim_equal(e.expiry_s, 0);
+    let_go(w, at);
+    claim_equal(fake_journal_count(w, 0, ENTRY_DONE), 1);
+    claim_equal(fake_journal_count(w, 0, ENTRY_SESSION_END), 1);
+    expect(second, PACKET_PUBLISH);
+    expect(second, PACKET_SUBACK);
+}
+
 /* ------------------------------------------------------------------------------------------------------------- full disks */
 
 static void
@@ -614,6 +640,7 @@ static const struct dialogue dialogues[] = {
     TELL(puback_waits_for_the_member_that_a_shared_subscription_chose),
     TELL_WITH(a_message_that_members_pass_on_is_acknowledged_when_one_has_it_or_none_takes_it, "max_queued_messages 2"),
     TELL(a_message_that_leaves_a_kept_session_is_recorded_there_until_another_has_it),
+    TELL(a_session_that_ends_is_recorded_until_what_leaves_it_has_found_others),
     TELL(a_full_disk_refuses_what_it_would_have_to_keep_and_nothing_else),
     TELL(a_full_disk_refuses_retained_messages_of_its_topics),
 };

@@ -131,6 +131,7 @@ struct oracle_session {
     bool ended;
     bool doubtful;      /* may have ended: owed nothing any more */
     uint64_t begun;
+    bool kept;          /* it was to outlive its connection when it began: so it is in the journal until it ends */
     uint64_t crashed;   /* a crash took it, or what it had given back and nobody had yet */
     uint64_t lost_lo_ms, lost_hi_ms;     /* the broker noticed the end of the connection within */
     uint64_t expiry_lo_ms, expiry_hi_ms; /* how long it is kept after that */

@@ -12,7 +12,7 @@
  *     QoS 0
  *   a delivery of QoS 2                                          may come again in its flow only: under its packet identifier, until PUBCOMP was sent
  *   a delivery through a group                                   may come to another member as well, of QoS 2 too: two shards know of it while it is passed on
- *   what a group had given to a session that is gone             may be lost
+ *   what a group had given to a session that was never kept      may be lost
  *   a will that was due                                          may have been published, may be published again, or be lost: nobody was told of it
  *   retained messages that a new subscription is being sent      those that were not on their way may not come
  */
@@ -110,7 +110,7 @@ static void
 judge_session(struct oracle *o, struct oracle_session *s)
 {
     bool held_until_now = s->crashed == ORACLE_NEVER && (o->links[s->link].ended == ORACLE_NEVER || o->links[s->link].ended >= o->rested);
-    if (held_until_now && (s->expiry_lo_ms == 0 || s->doubtful)) {
+    if (held_until_now && !s->kept) {
         s->crashed = o->tick;
     }
     s->ended = s->ended || s->expiry_hi_ms == 0;

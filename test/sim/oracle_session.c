@@ -23,7 +23,14 @@ new_session(struct oracle *o, uint32_t actor, uint32_t link)
         o->session_room = o->session_room ? o->session_room * 2 : 64;
         o->sessions = realloc(o->sessions, o->session_room * sizeof *o->sessions);
     }
-    o->sessions[o->session_count] = (struct oracle_session){.actor = actor, .link = link, .first_link = link, .begun = o->tick, .crashed = ORACLE_NEVER};
+    o->sessions[o->session_count] = (struct oracle_session){
+        .actor = actor,
+        .link = link,
+        .first_link = link,
+        .kept = o->links[link].expiry_ms > 0,
+        .begun = o->tick,
+        .crashed = ORACLE_NEVER,
+    };
     return o->session_count++;
 }
 
