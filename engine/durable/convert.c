@@ -413,6 +413,28 @@ convert_page(struct conversion *c, struct bytes content)
     return good;
 }
 
+/* Its holders go where they live. Of one that held for all sessions of a shard nobody knows any more which those were: it is forgotten, and the message may come twice. */
+static bool
+convert_token(struct conversion *c, struct bytes content)
+{
+    struct entry_known e;
+    if (!entry_read_token(content, &e)) {
+        return false;
+    }
+    struct reader holders = reader_of(e.holders);
+    for (uint32_t i = 0; i < e.holder_count; i++) {
+        uint64_t identity = reader_u64(&holders);
+        uint8_t shard = convert_index_shard(&c->index, identity);
+        if (shard != CONVERT_SHARD_NONE && !convert_index_is_received(&c->index, e.token.identity, e.token.count)) {
+            struct writer w = begin_content(c, entry_token_size(1));
+            entry_put_token(&w, &e.token, 1);
+            writer_u64(&w, identity);
+            end_content(c, shard, ENTRY_TOKEN, &w);
+        }
+    }
+    return true;
+}
+
 static bool
 convert_retain_removed(struct conversion *c, const struct journal_record *record)
 {
@@ -436,6 +458,8 @@ convert_record(struct conversion *c, const struct journal_record *record)
         return convert_page(c, record->content);
     case ENTRY_RETAIN_REMOVED:
         return convert_retain_removed(c, record);
+    case ENTRY_TOKEN:
+        return convert_token(c, record->content);
     case ENTRY_SESSION:
     case ENTRY_SESSION_END:
     case ENTRY_ABSENT:

@@ -408,6 +408,32 @@ entry_read_message(struct bytes content, struct entry_message *out)
     return !r.failed;
 }
 
+uint32_t
+entry_token_size(uint32_t holder_count)
+{
+    return TOKEN_BYTES + 4 + holder_count * 8;
+}
+
+void
+entry_put_token(struct writer *w, const struct entry_token *e, uint32_t holder_count)
+{
+    put_token(w, e);
+    writer_u32(w, holder_count);
+}
+
+bool
+entry_read_token(struct bytes content, struct entry_known *out)
+{
+    struct reader r = reader_of(content);
+    out->token = read_token(&r);
+    out->holder_count = reader_u32(&r);
+    if (r.failed || out->token.identity == 0 || out->holder_count > reader_left(&r) / 8) {
+        return false;
+    }
+    out->holders = reader_take(&r, out->holder_count * 8);
+    return true;
+}
+
 /* How many deliveries there are, with the reader in front of the first. */
 static uint32_t
 read_up_to_deliveries(uint8_t type, struct reader *r)

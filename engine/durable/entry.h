@@ -12,6 +12,7 @@
  *   SENT         packet identifiers of deliveries             RELEASED      PUBREC has come for them
  *   RECEIVED     a QoS 2 message was routed                   COMPLETED     its PUBREL came
  *   RETAIN_REMOVED                                            WILL, WILL_DROPPED
+ *   TOKEN        a QoS 2 message of before a crash is there: what its MESSAGE said of that, whose record may be cut off
  *   PAGE         deliveries with their bodies, of one session, that are not in memory (engine/session/page.h)
  */
 #ifndef TIDEWIRE_ENGINE_DURABLE_ENTRY_H
@@ -38,6 +39,7 @@ enum entry_type {
     ENTRY_WILL,
     ENTRY_WILL_DROPPED,
     ENTRY_PAGE,
+    ENTRY_TOKEN,
 };
 
 struct entry_session {
@@ -83,6 +85,12 @@ struct entry_token {
     uint64_t count;
     uint64_t hash;              /* of topic and payload */
     uint16_t packet_id;
+};
+
+struct entry_known {            /* TOKEN */
+    struct entry_token token;
+    uint32_t holder_count;      /* sessions that have it; 0: all of this shard */
+    struct bytes holders;       /* eight bytes each, big-endian */
 };
 
 enum entry_delivery_state {     /* as enum delivery_state */
@@ -165,6 +173,8 @@ uint32_t entry_delivery_size(const struct entry_delivery *e);
 void entry_put_delivery(struct writer *w, const struct entry_delivery *e);
 uint32_t entry_deliveries_size(void); /* head of DELIVERIES: the count */
 void entry_put_deliveries(struct writer *w, uint32_t count);
+uint32_t entry_token_size(uint32_t holder_count); /* with the holders, which are written behind it */
+void entry_put_token(struct writer *w, const struct entry_token *e, uint32_t holder_count);
 uint32_t entry_mark_size(uint32_t count); /* with the marks */
 void entry_put_mark_head(struct writer *w, uint64_t identity, uint32_t count);
 void entry_put_mark(struct writer *w, uint64_t number, uint16_t packet_id);
@@ -198,6 +208,7 @@ bool entry_read_absent(struct bytes content, struct entry_absent *out);
 bool entry_read_subscription(struct bytes content, struct entry_subscription *out);
 bool entry_read_message(struct bytes content, struct entry_message *out);
 bool entry_read_deliveries(struct bytes content, uint32_t *count, struct bytes *deliveries);
+bool entry_read_token(struct bytes content, struct entry_known *out);
 bool entry_read_mark(struct bytes content, struct entry_mark *out);
 bool entry_read_received(struct bytes content, struct entry_received *out);
 bool entry_read_retain_removed(struct bytes content, struct entry_retain_removed *out);

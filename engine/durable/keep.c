@@ -708,6 +708,18 @@ keep_copy_delivery(struct shard *shard, const struct session *s, struct delivery
 }
 
 void
+keep_copy_token(struct shard *shard, const struct entry_token *token, const uint64_t *holders, uint32_t count)
+{
+    uint64_t position;
+    struct writer w = append(shard, ENTRY_TOKEN, entry_token_size(count), &position);
+    entry_put_token(&w, token, count);
+    for (uint32_t i = 0; i < count; i++) {
+        writer_u64(&w, holders[i]);
+    }
+    written(&w);
+}
+
+void
 keep_copy_retained(struct shard *shard, struct message *m, uint64_t before)
 {
     if (m->retain_kept && m->kept_at < before && records(shard)) {

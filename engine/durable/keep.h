@@ -16,8 +16,9 @@
 #include "engine/session/session.h"
 #include "engine/shard.h"
 
-struct publication;
+struct entry_token;
 struct message;
+struct publication;
 
 /* Whether the session is kept; `session->expiry_s` decided. */
 static inline bool
@@ -84,6 +85,7 @@ struct delivery *keep_make_delivery(struct shard *shard, const struct entry_deli
  * All retained messages first, then sessions: the copy of a delivery brings the body along, but does not say that the body is retained.
  */
 void keep_copy_retained(struct shard *shard, struct message *message, uint64_t before);
+void keep_copy_token(struct shard *shard, const struct entry_token *token, const uint64_t *holders, uint32_t count);
 void keep_copy_session(struct shard *shard, const struct session *session);
 void keep_copy_delivery(struct shard *shard, const struct session *session, struct delivery *delivery, uint64_t before);
 

@@ -839,6 +839,25 @@ put_reference(struct recovery *r, const struct entry_delivery *d)
 }
 
 static void
+apply_token(struct recovery *r, struct bytes content)
+{
+    struct entry_known e;
+    if (!entry_read_token(content, &e)) {
+        r->passed_over++;
+        return;
+    }
+    note_identity(r, e.token.identity);
+    if (e.holder_count == 0) {
+        token_remember(r->shard, &e.token);
+        return;
+    }
+    struct reader holders = reader_of(e.holders);
+    for (uint32_t i = 0; i < e.holder_count; i++) {
+        token_remember_holder(r->shard, &e.token, reader_u64(&holders));
+    }
+}
+
+static void
 apply_deliveries(struct recovery *r, struct bytes content)
 {
     uint32_t count;
@@ -921,6 +940,9 @@ apply(struct recovery *r, const struct journal_record *record)
         break;
     case ENTRY_PAGE:
         apply_page(r, record);
+        break;
+    case ENTRY_TOKEN:
+        apply_token(r, content);
         break;
     }
 }

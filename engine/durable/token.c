@@ -229,6 +229,24 @@ token_take(struct shard *shard, const struct entry_token *token, uint64_t record
     return same && whole;
 }
 
+const struct token_holders *
+token_next(const struct shard *shard, uint32_t *at, struct entry_token *token)
+{
+    const struct tokens *t = shard->tokens;
+    uint32_t room = t != NULL ? t->room : 0;
+    if (*at == 0 && room > TOKEN_COUNT_MAX / 2) {
+        *at = room - TOKEN_COUNT_MAX / 2;
+    }
+    while (*at < room) {
+        const struct token *each = &t->places[(t->cursor + (*at)++) & (room - 1)];
+        if (each->identity != 0) {
+            *token = (struct entry_token){.identity = each->identity, .count = each->count, .hash = each->hash, .packet_id = each->packet_id};
+            return &each->holders;
+        }
+    }
+    return NULL;
+}
+
 void
 token_fini(struct shard *shard)
 {

@@ -37,6 +37,12 @@ void token_forget(struct shard *shard, uint64_t identity, uint16_t packet_id, ui
  */
 bool token_take(struct shard *shard, const struct entry_token *token, uint64_t recorded, struct token_holders *holders);
 
+/*
+ * Those that nobody has asked for yet, from the oldest on: the next one, and its holders (none: it holds for all); NULL at the end. `*at` is 0 at first. Of many only the newer half: their
+ * copies count as newer than what was recorded before them, and must leave room for that.
+ */
+const struct token_holders *token_next(const struct shard *shard, uint32_t *at, struct entry_token *token);
+
 void token_free_holders(struct shard *shard, struct token_holders *holders);
 bool token_is_holder(const struct token_holders *holders, uint64_t session);
 

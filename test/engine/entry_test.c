@@ -129,6 +129,14 @@ sample_others(void)
     entry_put_delivery(&w, &full_delivery);
     entry_put_body(&w, &bare_body);
     end_sample(w);
+    w = begin_sample(ENTRY_TOKEN);
+    entry_put_token(&w, &(struct entry_token){.identity = 1, .count = 2, .hash = 3, .packet_id = 4}, 0);
+    end_sample(w);
+    w = begin_sample(ENTRY_TOKEN);
+    entry_put_token(&w, &(struct entry_token){.identity = 1, .count = 2, .hash = 3, .packet_id = 4}, 2);
+    writer_u64(&w, 5);
+    writer_u64(&w, 6);
+    end_sample(w);
 }
 
 static int
@@ -143,7 +151,7 @@ make_samples(void **state)
 
 CLAIM(every_kind_has_a_sample)
 {
-    for (uint8_t type = ENTRY_SESSION; type <= ENTRY_PAGE; type++) {
+    for (uint8_t type = ENTRY_SESSION; type <= ENTRY_TOKEN; type++) {
         unsigned i = 0;
         while (i < sample_count && samples[i].type != type) {
             i++;
@@ -220,7 +228,7 @@ CLAIM(garbage_is_answered)
         for (uint32_t i = 0; i < size; i++) {
             garbage[i] = rand() % 3 > 0 ? (uint8_t)(rand() % 4) : (uint8_t)rand();
         }
-        look_at((uint8_t)(rand() % (ENTRY_PAGE + 2)), bytes_of(garbage, size));
+        look_at((uint8_t)(rand() % (ENTRY_TOKEN + 2)), bytes_of(garbage, size));
     }
 }
 
@@ -229,7 +237,7 @@ CLAIM(no_such_kind_is_no_entry)
     uint8_t copy[SAMPLE_BYTES];
     uint32_t size;
     assert_false(entry_copy(0, samples[0].content, copy, &size));
-    assert_false(entry_copy(ENTRY_PAGE + 1, samples[0].content, copy, &size));
+    assert_false(entry_copy(ENTRY_TOKEN + 1, samples[0].content, copy, &size));
 }
 
 CLAIM(a_session_is_as_it_was)

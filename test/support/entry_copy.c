@@ -105,6 +105,20 @@ COPY_PLAIN(retain_removed, &e)
 COPY_PLAIN(will, &e)
 
 static bool
+copy_token(struct bytes content, struct writer *w)
+{
+    struct entry_known e;
+    if (!entry_read_token(content, &e)) {
+        return false;
+    }
+    uint8_t *begin = w->at;
+    entry_put_token(w, &e.token, e.holder_count);
+    writer_put(w, e.holders);
+    assert(w->at == begin + entry_token_size(e.holder_count));
+    return true;
+}
+
+static bool
 copy_identity(struct bytes content, struct writer *w)
 {
     uint64_t identity;
@@ -134,6 +148,7 @@ static bool (*const copies[])(struct bytes content, struct writer *w) = {
     [ENTRY_WILL] = copy_will,
     [ENTRY_WILL_DROPPED] = copy_identity,
     [ENTRY_PAGE] = copy_page,
+    [ENTRY_TOKEN] = copy_token,
 };
 
 bool
