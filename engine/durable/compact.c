@@ -1,6 +1,8 @@
 #include "engine/durable/compact.h"
 
 #include "engine/durable/keep.h"
+#include "engine/durable/promise.h"
+#include "engine/durable/token.h"
 #include "engine/journal/journal.h"
 #include "engine/session/page.h"
 #include "engine/session/session.h"
@@ -51,7 +53,7 @@ static bool
 should_begin(const struct shard *shard)
 {
     const struct compact *c = &shard->compact;
-    if (c->rested <= c->cut || journal_committed(shard->journal) < c->ended_at) {
+    if (journal_segment_start(shard->journal) <= c->cut || journal_committed(shard->journal) < c->ended_at) {
         return false; /* nothing could be cut off, or the last cut has not taken effect yet */
     }
     uint64_t used = journal_bytes_used(shard->journal);
@@ -65,19 +67,6 @@ should_begin(const struct shard *shard)
 }
 
 static void
-note_rest(struct shard *shard)
-{
-    struct compact *c = &shard->compact;
-    if (shard->now_ms < c->next_rested_ms) {
-        return;
-    }
-    /* At first: what is from before the start has rested. */
-    c->rested = c->next_rested_ms == 0 ? journal_segment_start(shard->journal) : c->next_rested;
-    c->next_rested = journal_segment_start(shard->journal);
-    c->next_rested_ms = shard->now_ms + COMPACT_REST_MS;
-}
-
-static void
 begin(struct shard *shard)
 {
     struct compact *c = &shard->compact;
@@ -85,8 +74,9 @@ begin(struct shard *shard)
     if (c->retained == NULL) {
         return; /* out of memory: next turn */
     }
-    c->state = COMPACT_RETAINED;
-    c->cut = c->rested;
+    c->state = COMPACT_TOKENS;
+    c->cut = journal_segment_start(shard->journal);
+    c->token = 0;
     c->copied = 0;
     c->credit = 0;
     c->seen_end = journal_end(shard->journal);
@@ -114,6 +104,21 @@ count_copied(struct shard *shard)
     c->copied += end - c->seen_end;
     c->credit -= (int64_t)(end - c->seen_end) + LOOK_BYTES;
     c->seen_end = end;
+}
+
+/* Only then others are asked: what a publisher sends again until then is among what they answer for, and what it sends later is known by the copy. */
+static void
+step_tokens(struct shard *shard)
+{
+    struct compact *c = &shard->compact;
+    struct entry_token token;
+    const struct token_holders *holders = token_next(shard, &c->token, &token);
+    if (holders != NULL) {
+        keep_copy_token(shard, &token, holders->identities, holders->count);
+        return;
+    }
+    promise_ask(shard);
+    c->state = COMPACT_RETAINED;
 }
 
 static void
@@ -213,7 +218,9 @@ static void
 step(struct shard *shard)
 {
     struct compact *c = &shard->compact;
-    if (c->state == COMPACT_RETAINED) {
+    if (c->state == COMPACT_TOKENS) {
+        step_tokens(shard);
+    } else if (c->state == COMPACT_RETAINED) {
         step_retained(shard);
     } else if (c->session != NULL) {
         step_session(shard);
@@ -238,11 +245,16 @@ may_append(const struct shard *shard)
     return journal_room(shard->journal) != JOURNAL_STUCK && journal_backlog(shard->journal) < BACKLOG_MAX;
 }
 
+static bool
+may_finish(const struct shard *shard)
+{
+    return shard->compact.state == COMPACT_WAITING && promise_have_left(shard) && promise_have_answered(shard);
+}
+
 void
 compact_step(struct shard *shard)
 {
     struct compact *c = &shard->compact;
-    note_rest(shard);
     if (c->state == COMPACT_IDLE && may_append(shard) && should_begin(shard)) {
         begin(shard);
     }
@@ -255,6 +267,10 @@ compact_step(struct shard *shard)
         step(shard);
     }
     if (c->state == COMPACT_PAGES && !page_copies(shard)) {
+        promise_leaving_mark(shard); /* nothing that lies before the cut can leave from now on */
+        c->state = COMPACT_WAITING;
+    }
+    if (may_finish(shard)) {
         finish(shard);
     }
 }
@@ -263,5 +279,6 @@ bool
 compact_is_eager(const struct shard *shard)
 {
     uint8_t state = shard->compact.state;
-    return (state == COMPACT_RETAINED || state == COMPACT_SESSIONS) && shard->pages->copying_count < PAGE_COPIES_MAX && journal_room(shard->journal) == JOURNAL_FULL && may_append(shard);
+    bool walks = state != COMPACT_IDLE && state < COMPACT_PAGES && shard->pages->copying_count < PAGE_COPIES_MAX;
+    return may_finish(shard) || (walks && journal_room(shard->journal) == JOURNAL_FULL && may_append(shard));
 }

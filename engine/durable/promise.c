@@ -278,6 +278,62 @@ promise_abandon(struct shard *shard, struct promise_needs *needs)
     *needs = (struct promise_needs){0};
 }
 
+/* ------------------------------------------------------------------------------------------------------------------- answers */
+
+static void
+answer(struct shard *shard, unsigned to)
+{
+    if (to == shard->number) {
+        shard->promises->answers_awaited--;
+    } else {
+        parcel_send(shard, to, PARCEL_ANSWER, sizeof(struct parcel), 0);
+    }
+}
+
+/* What was recorded for those before it has to be durable. */
+static void
+answer_durably(struct shard *shard, struct promise *p)
+{
+    if (is_committed(shard)) {
+        answer(shard, p->asked_by);
+        promises_give(shard, p);
+        return;
+    }
+    p->position = journal_end(shard->journal);
+    promises_append(&shard->promises->own, p);
+}
+
+static void
+take_question(struct shard *shard, unsigned from)
+{
+    struct promise *p = promises_make(shard, PROMISE_ANSWER, 0);
+    p->asked_by = (uint8_t)from;
+    if (shard->promises->across.first == NULL) {
+        answer_durably(shard, p);
+    } else {
+        promises_append(&shard->promises->across, p);
+    }
+}
+
+void
+promise_ask(struct shard *shard)
+{
+    assert(promise_have_answered(shard));
+    shard->promises->answers_awaited = (uint8_t)shard->broker->shard_count;
+    take_question(shard, shard->number);
+    for (unsigned i = 0; i < shard->broker->shard_count; i++) {
+        if (i != shard->number) {
+            parcel_send(shard, i, PARCEL_ASK, sizeof(struct parcel), 0);
+        }
+    }
+}
+
+bool
+promise_have_answered(const struct shard *shard)
+{
+    return shard->promises->answers_awaited == 0;
+}
+
 /* All shards have it now. */
 static void
 record_received(struct shard *shard, struct promise *p)
@@ -308,14 +364,24 @@ finish_across(struct shard *shard, struct promise *p)
     promises_append(&shard->promises->own, p);
 }
 
+static bool
+is_complete(const struct promises *all, const struct promise *p)
+{
+    return p->kind == PROMISE_ANSWER || (confirm_has_come(all, p->acknowledge.targets, p->acknowledge.turn) && gate_is_settled(p->acknowledge.gate));
+}
+
 static void
 keep_across(struct shard *shard)
 {
     struct promises *all = shard->promises;
     struct promise *p;
-    while ((p = all->across.first) != NULL && confirm_has_come(all, p->acknowledge.targets, p->acknowledge.turn) && gate_is_settled(p->acknowledge.gate)) {
+    while ((p = all->across.first) != NULL && is_complete(all, p)) {
         promises_take_first(&all->across);
-        finish_across(shard, p);
+        if (p->kind == PROMISE_ANSWER) {
+            answer_durably(shard, p);
+        } else {
+            finish_across(shard, p);
+        }
     }
 }
 
@@ -507,6 +573,9 @@ keep_one(struct shard *shard, struct promise *p)
     case PROMISE_SETTLE:
         gate_settle(shard, &p->gate);
         break;
+    case PROMISE_ANSWER:
+        answer(shard, p->asked_by);
+        break;
     case PROMISE_CONFIRM:
         assert(false); /* those have lists of their own */
     }
@@ -536,10 +605,21 @@ promise_handle(struct shard *shard, unsigned from, const void *parcel)
     if (shard->promises == NULL) {
         return;
     }
-    if (((const struct parcel *)parcel)->type == PARCEL_CONFIRM) {
+    switch ((enum parcel_type)((const struct parcel *)parcel)->type) {
+    case PARCEL_CONFIRM:
         confirm_count(shard, from, ((const struct parcel_confirm *)parcel)->count);
-    } else {
+        break;
+    case PARCEL_SETTLED:
         gate_settle(shard, &((const struct parcel_settled *)parcel)->gate);
+        break;
+    case PARCEL_ASK:
+        take_question(shard, from);
+        break;
+    case PARCEL_ANSWER:
+        shard->promises->answers_awaited--;
+        break;
+    default:
+        assert(false);
     }
 }
 

@@ -111,7 +111,14 @@ bool promise_have_left(const struct shard *shard);
 /* The message has found its session, or was given up: settled when this shard's journal has committed what it holds now; at once with a `position` of 0, as nothing came of it here. */
 void promise_settle(struct shard *shard, const struct gate_reference *gate, uint64_t position);
 
-/* Parcels CONFIRM and SETTLED. */
+/*
+ * Asks all shards, this one too, to say when the acknowledgements that they have outstanding when they hear of it, of publications that other shards have, are durable. So whoever has
+ * had such a publication knows then that it will not be sent again as one that is unknown. Not again before all have answered.
+ */
+void promise_ask(struct shard *shard);
+bool promise_have_answered(const struct shard *shard);
+
+/* Parcels CONFIRM, SETTLED, ASK and ANSWER. */
 void promise_handle(struct shard *shard, unsigned from, const void *parcel);
 /* Whenever the journal may have committed more. */
 void promise_keep(struct shard *shard);

@@ -29,6 +29,7 @@ enum promise_kind {
     PROMISE_RELEASE,
     PROMISE_SETTLE,
     PROMISE_CONFIRM,
+    PROMISE_ANSWER,
 };
 
 /* Who is promised something: outlives the connection while promises name it. */
@@ -50,6 +51,7 @@ struct promise {
     uint8_t kind;      /* enum promise_kind */
     uint8_t type, reason;
     bool again;        /* PROMISE_ACKNOWLEDGE in `across`: for a message that came before */
+    uint8_t asked_by;  /* PROMISE_ANSWER, in `across` and then in `own`: the shard */
     uint16_t packet_id;
     union {
         struct {
@@ -110,6 +112,7 @@ struct promises {
     struct recall departures;      /* by identity and 0: struct departure (gate.c) */
     uint64_t leaving[2];           /* what began to leave, or to end, since promise_leaving_mark() was last called so many times, modulo two */
     uint8_t leaving_now;           /* which of them counts */
+    uint8_t answers_awaited;       /* promise_ask() */
     bool changed;                  /* something was confirmed or settled since promise_keep() */
     uint64_t heard;                /* shards of which parcels were noted in this pass */
     uint64_t confirming;           /* shards with a confirmation in their list */

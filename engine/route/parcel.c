@@ -193,6 +193,8 @@ handle_parcel(struct shard *shard, unsigned from, const void *parcel)
         break;
     case PARCEL_CONFIRM:
     case PARCEL_SETTLED:
+    case PARCEL_ASK:
+    case PARCEL_ANSWER:
         promise_handle(shard, from, parcel);
         break;
     }

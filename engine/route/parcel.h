@@ -7,7 +7,7 @@
  *   PUBLISH         to every shard with an interested session: expand it to your sessions; if it is the topic's home: keep it (or forget, with an empty payload)
  *   RETAIN          to the topic's home, if nobody there is interested: only that
  *   RETURN          to the lender of a message: we are done with it
- *   REPLAY_*        engine/route/replay.h      SHARE_*    engine/route/share.h      CONFIRM, SETTLED    engine/durable/promise.h
+ *   REPLAY_*        engine/route/replay.h      SHARE_*    engine/route/share.h      CONFIRM, SETTLED, ASK, ANSWER    engine/durable/promise.h
  */
 #ifndef TIDEWIRE_ENGINE_ROUTE_PARCEL_H
 #define TIDEWIRE_ENGINE_ROUTE_PARCEL_H
@@ -37,6 +37,8 @@ enum parcel_type {
     PARCEL_SHARE_BOUNCE,
     PARCEL_CONFIRM,
     PARCEL_SETTLED,
+    PARCEL_ASK,
+    PARCEL_ANSWER,
 };
 
 /* A message inside a parcel; its bytes follow the enclosing struct, unless they are lent. */

@@ -486,6 +486,47 @@ WITH_JOURNAL(a_client_that_is_taken_over_before_its_connack_hears_it_all_the_sam
     ping(second);
 }
 
+static bool
+is_answered(struct world *w, unsigned shard)
+{
+    world_settle(w);
+    return promise_have_answered(w->broker->shards[shard]);
+}
+
+static void
+ask_all(struct world *w, unsigned shard)
+{
+    world_settle(w);
+    promise_ask(w->broker->shards[shard]);
+    shard_tell_others(w->broker->shards[shard]);
+}
+
+WITH_JOURNAL(shards_that_are_asked_answer_when_what_was_under_way_is_recorded_as_received)
+{
+    if (last_shard(w) == 0) {
+        return;
+    }
+    struct client *p = join_kept(w, 0, 0), *s = join_kept(w, 1, 1);
+    subscribe(s, "a", .qos = 2);
+    ask_all(w, 0);
+    claim(is_answered(w, 0));
+    hold(w, 1);
+    say(p, "a", "x", .qos = 2, .id = 7);
+    ask_all(w, 0);
+    claim(!is_answered(w, 0));
+    let_go(w, 1);
+    claim(is_answered(w, 0));
+    expect_ack(p, PACKET_PUBREC, 7, REASON_SUCCESS);
+    hold(w, 0);
+    say(p, "a", "y", .qos = 2, .id = 8);
+    ask_all(w, 1);
+    claim(!is_answered(w, 1));
+    claim_equal(fake_journal_count(w, 0, ENTRY_RECEIVED), 2);
+    let_go(w, 0);
+    claim(is_answered(w, 1));
+    expect_ack(p, PACKET_PUBREC, 8, REASON_SUCCESS);
+}
+
 /* ------------------------------------------------------------------------------------------------- shared subscriptions */
 
 WITH_JOURNAL(puback_waits_for_the_member_that_a_shared_subscription_chose)
@@ -637,6 +678,7 @@ static const struct dialogue dialogues[] = {
     TELL(a_subscription_that_changes_nothing_is_not_recorded_again),
     TELL(connack_waits_for_a_session_that_begins_or_ends),
     TELL(a_client_that_is_taken_over_before_its_connack_hears_it_all_the_same),
+    TELL(shards_that_are_asked_answer_when_what_was_under_way_is_recorded_as_received),
     TELL(puback_waits_for_the_member_that_a_shared_subscription_chose),
     TELL_WITH(a_message_that_members_pass_on_is_acknowledged_when_one_has_it_or_none_takes_it, "max_queued_messages 2"),
     TELL(a_message_that_leaves_a_kept_session_is_recorded_there_until_another_has_it),

@@ -1,6 +1,7 @@
 /* How much of the disk the journal takes while messages come and go: see engine/durable/compact.h. */
 #include "test/dialogue/dialogue.h"
 
+#include "engine/durable/token.h"
 #include "engine/journal/journal.h"
 #include "engine/session/session.h"
 
@@ -18,7 +19,7 @@ used(const struct world *w)
     return sum;
 }
 
-/* At about two megabytes a second: half a segment more may be in use for what was appended lately (COMPACT_REST_MS). */
+/* At about two megabytes a second. */
 static void
 say_many(struct client *p, const char *topic, unsigned count, uint32_t size, bool retain)
 {
@@ -258,11 +259,41 @@ a_retained_message_that_is_not_to_outlive_the_process_is_not_copied(struct world
     take(s, "state", "", 1);
 }
 
+/* Their records are cut off long before their publishers come back. */
+static void
+what_publishers_may_send_again_is_known_for_good(struct world *w)
+{
+    const struct entry_token everywhere = {.identity = 77, .count = 5, .hash = 1234, .packet_id = 9};
+    const struct entry_token somewhere = {.identity = 78, .count = 6, .hash = 1235, .packet_id = 10};
+    unsigned at = broker_shard_of(w->broker, "last", 4);
+    token_remember(w->broker->shards[at], &everywhere);
+    token_remember_holder(w->broker->shards[at], &somewhere, 100);
+    token_remember_holder(w->broker->shards[at], &somewhere, 101);
+    for (unsigned i = 0; i < 3; i++) {
+        struct client *p = join(w, 5, "p");
+        for (unsigned round = 0; round < 6; round++) {
+            say_many(p, "last", 30, 100000, true);
+            pass_seconds(w, 1);
+        }
+        world_kill(w);
+        world_start(w, w->broker->shard_count);
+    }
+    struct token_holders holders = {0};
+    struct shard *shard = w->broker->shards[at];
+    claim(token_take(shard, &everywhere, 0, &holders));
+    claim_equal(holders.count, 0);
+    claim(!token_take(shard, &somewhere, 0, &holders));
+    claim_equal(holders.count, 2);
+    claim(token_is_holder(&holders, 100) && token_is_holder(&holders, 101));
+    token_free_holders(shard, &holders);
+}
+
 static const struct dialogue dialogues[] = {
     TELL_WITH(what_is_overwritten_gives_its_space_back, KEEPS),
     TELL_WITH(what_waits_is_carried_along, KEEPS),
     TELL_WITH(who_acknowledges_amid_a_walk_takes_nothing_from_others, KEEPS),
     TELL_WITH(a_walk_ends_with_the_broker, KEEPS),
+    TELL_WITH(what_publishers_may_send_again_is_known_for_good, KEEPS),
     TELL_WITH(a_queue_that_comes_and_goes_takes_no_more_than_promised, KEEPS "\nqueue_memory_limit 262144"),
     TELL_WITH(a_retained_message_that_is_not_to_outlive_the_process_is_not_copied, KEEPS "\nretained_persistence false"),
 };
