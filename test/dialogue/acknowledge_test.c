@@ -599,7 +599,10 @@ WITH_JOURNAL(a_session_that_ends_is_recorded_until_what_leaves_it_has_found_othe
     claim_equal(fake_journal_count(w, 0, ENTRY_SESSION_END), 0);
     claim(entry_read_session(fake_journal_newest(w, 0, ENTRY_SESSION), &e));
     claim_equal(e.expiry_s, 0);
+    promise_leaving_mark(w->broker->shards[0]);
+    claim(!promise_have_left(w->broker->shards[0]));
     let_go(w, at);
+    claim(promise_have_left(w->broker->shards[0]));
     claim_equal(fake_journal_count(w, 0, ENTRY_DONE), 1);
     claim_equal(fake_journal_count(w, 0, ENTRY_SESSION_END), 1);
     expect(second, PACKET_PUBLISH);

@@ -436,6 +436,28 @@ a_group_goes_on_and_what_it_holds_can_go_to_others(struct world *w)
 }
 
 /* ------------------------------------------------------------------------------------------------------------- another number of shards */
+/* It was kept when it was given them; now it ends with its connection, and so at the crash. */
+static void
+what_a_group_gave_to_a_session_that_ends_at_the_crash_goes_to_others(struct world *w)
+{
+    for (enum end end = STOPPED; end < ENDS; end++) {
+        struct client *a = join(w, 5, "a", .expiry_s = FOREVER);
+        subscribe(a, "$share/g/t", .qos = 1);
+        vanish(a);
+        publish(join(w, 5, "p"), "t", "1", .qos = 1);
+        a = rejoin(w, 5, "a", .expiry_s = 0);
+        hear(a, "t", "1", 1);
+        struct client *b = join(w, 5, "b", .expiry_s = FOREVER);
+        subscribe(b, "$share/g/t", .qos = 1);
+        come_back(w, end);
+        claim_equal(WORLD_COUNT(w, sessions), 1);
+        b = rejoin(w, 5, "b", .expiry_s = FOREVER);
+        take(b, "t", "1", 1);
+        expect_quiet(b);
+        bye_for(b, 0, 0);
+    }
+}
+
 static void
 another_number_of_shards_makes_no_difference(struct world *w)
 {
@@ -487,6 +509,7 @@ static const struct dialogue dialogues[] = {
     TELL_WITH(a_will_that_waits_goes_on_waiting, KEEPS),
     TELL_WITH(a_broker_that_is_stopped_publishes_no_wills, KEEPS),
     TELL_WITH(a_group_goes_on_and_what_it_holds_can_go_to_others, KEEPS),
+    TELL_WITH(what_a_group_gave_to_a_session_that_ends_at_the_crash_goes_to_others, KEEPS),
     TELL_WITH(another_number_of_shards_makes_no_difference, KEEPS),
 };
 
