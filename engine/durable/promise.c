@@ -156,10 +156,19 @@ promise_forget(struct shard *shard, struct connection *c)
     }
 }
 
+/* One promise to it is kept: it may be read again. */
+static void
+unburden(struct shard *shard, struct promisee *who)
+{
+    shard->held_may_go = shard->held_may_go || (who->connection != NULL && who->connection->held);
+    unname_promisee(shard, who);
+}
+
 bool
 promise_is_crowded(const struct connection *c)
 {
-    return promisee_of(c) != NULL && promisee_of(c)->acknowledgements >= PROMISE_ACKNOWLEDGEMENTS_MAX;
+    const struct promisee *who = promisee_of(c);
+    return who != NULL && (who->pending >= PROMISES_MAX || who->packet_bytes >= PROMISED_BYTES_MAX);
 }
 
 static bool
@@ -183,10 +192,9 @@ say(struct shard *shard, struct promise *p)
     struct promisee *who = p->acknowledge.who;
     who->acknowledgements--;
     if (listens(who)) {
-        shard->held_may_go = shard->held_may_go || who->connection->held;
         input_acknowledge(shard, who->connection, p->type, p->packet_id, p->reason);
     }
-    unname_promisee(shard, who);
+    unburden(shard, who);
     promises_give(shard, p);
 }
 
@@ -411,6 +419,7 @@ promise_packet(struct shard *shard, struct connection *c, const void *packet, ui
     }
     struct promise *p = promise_own(shard, PROMISE_PACKET);
     p->packet.who = name_promisee(shard, c);
+    p->packet.who->packet_bytes += size;
     p->packet.size = size;
     uint8_t *at = p->packet.inside;
     if (size > PROMISE_INSIDE_BYTES) {
@@ -430,8 +439,9 @@ put_packet(struct shard *shard, struct promise *p)
     if (listens(who)) {
         connection_put(shard, who->connection, packet_bytes(p), p->packet.size);
     }
+    who->packet_bytes -= p->packet.size;
     free_packet(shard, p);
-    unname_promisee(shard, who);
+    unburden(shard, who);
 }
 
 void
@@ -452,7 +462,7 @@ open_output(struct shard *shard, struct promise *p)
         c->barred = false;
         connection_mark_dirty(shard, c);
     }
-    unname_promisee(shard, p->who);
+    unburden(shard, p->who);
 }
 
 static struct promise *
@@ -478,7 +488,7 @@ promise_suback(struct shard *shard, struct session *session, const struct sessio
         subscribe_finish(shard, session, suback->serial);
         return;
     }
-    promise_of(shard, PROMISE_SUBACK, session, suback->serial);
+    promise_of(shard, PROMISE_SUBACK, session, suback->serial)->of.who = name_promisee(shard, session->connection);
 }
 
 /* On this connection only: the next one sends again what is in flight, in its order. */
@@ -503,13 +513,14 @@ promise_send(struct shard *shard, struct session *session, const struct delivery
 }
 
 void
-promise_release(struct shard *shard, struct session *session, const struct delivery *d)
+promise_release(struct shard *shard, struct session *session, struct delivery *d)
 {
     if (shard->promises == NULL || is_committed(shard)) {
         session_send_release(shard, session, d->packet_id, d->number);
-        return;
+    } else if (!d->releasing) {
+        d->releasing = 1;
+        promise_in_flight(shard, PROMISE_RELEASE, session, d);
     }
-    promise_in_flight(shard, PROMISE_RELEASE, session, d);
 }
 
 void
@@ -534,6 +545,7 @@ finish_suback(struct shard *shard, const struct promise *p)
     if (session != NULL) {
         subscribe_finish(shard, session, (uint32_t)p->of.number);
     }
+    unburden(shard, p->of.who);
 }
 
 static void
@@ -547,7 +559,7 @@ send_in_flight(struct shard *shard, const struct promise *p)
     } else {
         session_send_release(shard, session, p->packet_id, p->of.number);
     }
-    unname_promisee(shard, p->of.who);
+    unburden(shard, p->of.who);
 }
 
 static void
@@ -643,7 +655,7 @@ drop_promises(struct shard *shard, struct promise_list *list)
             unname_promisee(shard, p->packet.who);
         } else if (p->kind == PROMISE_OPEN) {
             unname_promisee(shard, p->who);
-        } else if (p->kind == PROMISE_SEND || p->kind == PROMISE_RELEASE) {
+        } else if (p->kind == PROMISE_SUBACK || p->kind == PROMISE_SEND || p->kind == PROMISE_RELEASE) {
             unname_promisee(shard, p->of.who);
         }
         promises_give(shard, p);

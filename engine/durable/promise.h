@@ -58,8 +58,9 @@ struct gate_reference {
     uint8_t shard;
 };
 
-/* One client may have so many acknowledgements outstanding (64 bytes each) before it is read no further: promise_is_crowded(). */
-#define PROMISE_ACKNOWLEDGEMENTS_MAX 4096u
+/* So much may be promised to one client (64 bytes each), and so many bytes of whole packets, before it is read no further, whatever it sends: promise_is_crowded(). */
+#define PROMISES_MAX 4096u
+#define PROMISED_BYTES_MAX (256u << 10)
 
 /* With the journal, and promise_fini() before its end; false when out of memory. */
 bool promise_init(struct shard *shard);
@@ -82,7 +83,7 @@ void promise_open(struct shard *shard, struct connection *c);
 void promise_suback(struct shard *shard, struct session *session, const struct session_suback *suback);
 /* deliver_in_flight() of this delivery, or its PUBREL, if it still is in flight then, and its session connected. */
 void promise_send(struct shard *shard, struct session *session, const struct delivery *delivery);
-void promise_release(struct shard *shard, struct session *session, const struct delivery *delivery);
+void promise_release(struct shard *shard, struct session *session, struct delivery *delivery); /* once for each connection */
 
 /* The connection has lost its session, or is closed: nothing more is said to it. What holds its output back (promise_open) still ends, until it is closed. */
 void promise_forget(struct shard *shard, struct connection *c);

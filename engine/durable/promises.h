@@ -40,6 +40,7 @@ struct promisee {
     uint32_t pending;              /* promises that name it */
     uint32_t acknowledgements;     /* of these; W1 */
     uint32_t across;               /* of these, in `across` */
+    uint64_t packet_bytes;         /* of PROMISE_PACKET */
     bool silent;                   /* its connection has lost its session */
 };
 
@@ -73,7 +74,7 @@ struct promise {
             struct session *session;
             uint64_t identity;
             uint64_t number; /* of a delivery, or a SUBACK's serial */
-            struct promisee *who; /* SEND, RELEASE: another connection gets its own */
+            struct promisee *who; /* another connection gets its own */
         } of;
         struct gate_reference gate;
         struct {

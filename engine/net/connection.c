@@ -484,7 +484,7 @@ is_promised_much(const struct connection *c)
 bool
 connection_must_hold(const struct shard *shard, const struct connection *c, bool takes_memory)
 {
-    return (shard->congested && takes_memory) || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX || (takes_memory && is_promised_much(c));
+    return (shard->congested && takes_memory) || c->out_bytes > shard->config->max_output_bytes + OUTPUT_ANSWERS_MAX || is_promised_much(c);
 }
 
 /*
@@ -937,7 +937,7 @@ connection_closed(struct shard *shard, struct connection *c)
 static uint32_t
 silence_ms(const struct shard *shard, const struct connection *c)
 {
-    bool excused = (c->held && shard->congested) || c->waiting;
+    bool excused = (c->held && (shard->congested || is_promised_much(c))) || c->waiting;
     return excused ? 0 : (uint32_t)shard->now_ms - c->last_received_ms; /* 27 hours at most, so the half of a clock will do */
 }
 

@@ -54,6 +54,7 @@ struct delivery {
     uint8_t copied : 1;         /* its record has an older one before it (engine/durable/compact.h) */
     uint8_t promised : 1;       /* in flight, and to be sent once it is durable */
     uint8_t paged : 1;          /* only in queues */
+    uint8_t releasing : 1;      /* its PUBREL is promised to this connection: once is enough, however often PUBREC comes */
 };
 
 struct inflight {

@@ -517,6 +517,7 @@ resend_one(struct shard *shard, struct session *s)
     struct delivery *d = s->owed->inflight.resend;
     if (d->state == DELIVERY_RELEASED) {
         if (keep_is_kept(s)) {
+            d->releasing = 0; /* what was promised to another connection */
             promise_release(shard, s, d); /* its PUBREC may not be durable yet */
         } else if (!send_pubrel(shard, s, d->packet_id)) {
             return false;
@@ -621,8 +622,9 @@ session_send_promised(struct shard *shard, struct session *s, uint16_t packet_id
 void
 session_send_release(struct shard *shard, struct session *s, uint16_t packet_id, uint64_t number)
 {
-    const struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
+    struct delivery *d = inflight_get(&session_get_owed(s)->inflight, packet_id);
     if (d != NULL && d->number == number && d->state == DELIVERY_RELEASED && s->connection != NULL) {
+        d->releasing = 0;
         send_pubrel(shard, s, packet_id);
     }
 }

@@ -255,7 +255,7 @@ WITH_JOURNAL(who_has_very_many_acknowledgements_outstanding_is_not_read)
     subscribe(s, "a", .qos = 1);
     bye(s, REASON_SUCCESS);
     hold_all(w);
-    unsigned many = PROMISE_ACKNOWLEDGEMENTS_MAX + 500;
+    unsigned many = PROMISES_MAX + 500;
     for (unsigned i = 0; i < many; i++) {
         say(p, "a", "x", .qos = 1, .id = (uint16_t)(i + 1));
         if (i % 100 == 0) {
@@ -263,7 +263,7 @@ WITH_JOURNAL(who_has_very_many_acknowledgements_outstanding_is_not_read)
         }
     }
     settle(p);
-    claim_equal(WORLD_COUNT(w, publish_received), PROMISE_ACKNOWLEDGEMENTS_MAX);
+    claim_equal(WORLD_COUNT(w, publish_received), PROMISES_MAX);
     expect_quiet(p);
     let_all_go(w);
     for (unsigned i = 0; i < many; i++) {
@@ -414,9 +414,52 @@ WITH_JOURNAL(a_kept_subscriber_gets_qos2_and_pubrel_when_they_are_durable)
     claim_equal(fake_journal_count(w, at, ENTRY_RELEASED), 1);
     let_go(w, at);
     expect_ack(s, PACKET_PUBREL, id, REASON_SUCCESS);
+    expect_quiet(s);
+    answer(s, PACKET_PUBCOMP, id, REASON_SUCCESS);
+    expect_quiet(s);
+}
+
+WITH_JOURNAL(pubrel_is_promised_to_the_next_connection_too)
+{
+    struct client *p = join_clean(w, 0, 0), *s = join_kept(w, 0, 1);
+    subscribe(s, "a", .qos = 2);
+    publish(p, "a", "x", .qos = 2);
+    uint16_t id = hear(s, "a", "x", 2).publish.packet_id;
+    hold(w, 0);
+    answer(s, PACKET_PUBREC, id, REASON_SUCCESS);
+    expect_quiet(s);
+    vanish(s);
+    s = knock(w, 5, id_at(w, 0, 1), .resume = true, .expiry_s = 1000);
+    settle(s);
+    let_go(w, 0);
+    expect_connack(s, REASON_SUCCESS);
     expect_ack(s, PACKET_PUBREL, id, REASON_SUCCESS);
     answer(s, PACKET_PUBCOMP, id, REASON_SUCCESS);
     expect_quiet(s);
+}
+
+WITH_JOURNAL(what_waits_for_the_disk_is_bounded_whatever_a_client_sends)
+{
+    struct client *s = join_kept(w, 0, 0);
+    hold_all(w);
+    ask(s, "a", .qos = 1);
+    settle(s);
+    uint64_t before = WORLD_COUNT(w, packets_received);
+    unsigned many = PROMISES_MAX + 500;
+    for (unsigned i = 0; i < many; i++) {
+        ask_unsubscribe(s, "never", (uint16_t)(i + 1));
+        if (i % 100 == 0) {
+            settle(s);
+        }
+    }
+    settle(s);
+    claim(WORLD_COUNT(w, packets_received) - before <= PROMISES_MAX);
+    let_all_go(w);
+    expect(s, PACKET_SUBACK);
+    for (unsigned i = 0; i < many; i++) {
+        expect(s, PACKET_UNSUBACK);
+    }
+    claim_equal(WORLD_COUNT(w, held_connections), 0);
 }
 
 /* ----------------------------------------------------------------------------------------------- sessions and subscriptions */
@@ -677,6 +720,8 @@ static const struct dialogue dialogues[] = {
     TELL(messages_are_recorded_as_received_in_the_order_in_which_they_came),
     TELL(a_message_sent_again_on_the_next_connection_waits_for_the_first_and_comes_once),
     TELL(a_kept_subscriber_gets_qos2_and_pubrel_when_they_are_durable),
+    TELL(pubrel_is_promised_to_the_next_connection_too),
+    TELL(what_waits_for_the_disk_is_bounded_whatever_a_client_sends),
     TELL(suback_and_unsuback_of_a_kept_session_wait),
     TELL(a_subscription_that_changes_nothing_is_not_recorded_again),
     TELL(connack_waits_for_a_session_that_begins_or_ends),
