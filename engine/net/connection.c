@@ -494,7 +494,7 @@ connection_must_hold(const struct shard *shard, const struct connection *c, bool
 static bool
 waited_long_enough(const struct shard *shard, const struct connection *c)
 {
-    return !shard->backlogged && c->out_bytes <= shard->config->max_output_bytes && (uint32_t)shard->now_ms - c->held_since_ms >= SLOW_LANE_MS;
+    return !shard->backlogged && !is_promised_much(c) && c->out_bytes <= shard->config->max_output_bytes && (uint32_t)shard->now_ms - c->held_since_ms >= SLOW_LANE_MS;
 }
 
 void

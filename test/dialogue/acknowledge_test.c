@@ -263,6 +263,7 @@ WITH_JOURNAL(who_has_very_many_acknowledgements_outstanding_is_not_read)
         }
     }
     settle(p);
+    pass_seconds(w, 1);
     claim_equal(WORLD_COUNT(w, publish_received), PROMISES_MAX);
     expect_quiet(p);
     let_all_go(w);
@@ -453,6 +454,7 @@ WITH_JOURNAL(what_waits_for_the_disk_is_bounded_whatever_a_client_sends)
         }
     }
     settle(s);
+    pass_seconds(w, 1);
     claim(WORLD_COUNT(w, packets_received) - before <= PROMISES_MAX);
     let_all_go(w);
     expect(s, PACKET_SUBACK);
