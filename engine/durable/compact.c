@@ -43,10 +43,25 @@ compact_fini(struct shard *shard)
 /* ------------------------------------------------------------------------------------------------------------ when */
 
 static uint64_t
+memory_bytes(const struct shard *shard)
+{
+    return (shard->account->bytes > 0 ? (uint64_t)shard->account->bytes : 0) + stats_get(&shard->stats.paged_bytes);
+}
+
+static uint64_t
 live_bytes(const struct shard *shard)
 {
-    uint64_t memory = (shard->account->bytes > 0 ? (uint64_t)shard->account->bytes : 0) + stats_get(&shard->stats.paged_bytes);
+    uint64_t memory = memory_bytes(shard);
     return shard->compact.live < memory ? shard->compact.live : memory;
+}
+
+/* A good part of what was there when the disk became full has been deleted. Up to the limit that is set there is room for the walk; on a disk that is full in fact there may be none. */
+static bool
+much_was_deleted(const struct shard *shard, uint64_t segment)
+{
+    uint64_t most = shard->compact.most;
+    uint64_t least = most / 4 < segment ? most / 4 : segment;
+    return shard->config->persistence_disk_limit != 0 && least > 0 && most - memory_bytes(shard) >= least;
 }
 
 static bool
@@ -60,7 +75,7 @@ should_begin(const struct shard *shard)
     uint64_t live = live_bytes(shard);
     uint64_t segment = shard->config->persistence_segment_size;
     if (journal_room(shard->journal) != JOURNAL_FREE) {
-        return used > live + live / 4 + 2 * segment;
+        return used > live + live / 4 + 2 * segment || much_was_deleted(shard, segment);
     }
     /* What a walk has found to be live stays so until something is appended. */
     return used >= BEGIN_LIVE * live + BEGIN_SEGMENTS * segment && journal_end(shard->journal) - c->ended_at >= live / 2;
@@ -77,6 +92,7 @@ begin(struct shard *shard)
     c->state = COMPACT_TOKENS;
     c->cut = journal_segment_start(shard->journal);
     c->token = 0;
+    c->most = memory_bytes(shard);
     c->copied = 0;
     c->credit = 0;
     c->seen_end = journal_end(shard->journal);
@@ -255,6 +271,8 @@ void
 compact_step(struct shard *shard)
 {
     struct compact *c = &shard->compact;
+    uint64_t memory = memory_bytes(shard);
+    c->most = memory > c->most ? memory : c->most;
     if (c->state == COMPACT_IDLE && may_append(shard) && should_begin(shard)) {
         begin(shard);
     }

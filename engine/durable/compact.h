@@ -52,6 +52,7 @@ struct compact {
     bool again;                    /* the queue was changed elsewhere than at its ends: once more from its start */
     uint64_t cut;
     uint64_t live;                 /* as of the last walk */
+    uint64_t most;                 /* memory that was in use at a time since the last walk began */
     uint64_t copied;               /* bytes, by this walk */
     uint64_t seen_end;             /* of the journal, after the last step */
     uint64_t ended_at;             /* journal's end at the end of the last walk */

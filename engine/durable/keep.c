@@ -508,9 +508,13 @@ keep_retained(struct shard *shard, struct publication *p, struct message *messag
 }
 
 void
-keep_retain_removed(struct shard *shard, struct publication *p)
+keep_retain_removed(struct shard *shard, struct publication *p, bool removed)
 {
     if (!keeps_retained(shard, p)) {
+        return;
+    }
+    if (!removed && keep_is_full(shard)) {
+        p->needs.position = journal_end(shard->journal);
         return;
     }
     struct entry_retain_removed e = {.stamp = p->stamp, .topic = p->topic};

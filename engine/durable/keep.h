@@ -44,7 +44,8 @@ void keep_will_dropped(struct shard *shard, struct session *session);
 void keep_delivery(struct shard *shard, struct publication *p, struct session *session, struct delivery *delivery);
 /* This shard keeps the publication as its topic's retained message. `message`: as it is kept. */
 void keep_retained(struct shard *shard, struct publication *p, struct message *message);
-void keep_retain_removed(struct shard *shard, struct publication *p);
+/* `removed`: there was one; else a full disk gets no record, but the removal of an earlier time is waited for. */
+void keep_retain_removed(struct shard *shard, struct publication *p, bool removed);
 /* All of it was routed: writes the record, and adds its position to what the publication waits for. */
 void keep_publication(struct shard *shard, struct publication *p);
 

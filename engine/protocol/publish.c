@@ -156,8 +156,9 @@ has_room(struct shard *shard, struct connection *c, const struct publish *publis
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         return false;
     }
+    bool retains = publish->retain && publish->payload.size > 0; /* an empty one makes room */
     if (shard->journal != NULL && ((publish->qos == 2 && keep_is_kept(c->session) && shard->disk_full) ||
-                                   route_is_barred_by_disk(shard, publish->topic, publish->qos, publish->retain, &c->memo))) {
+                                   route_is_barred_by_disk(shard, publish->topic, publish->qos, retains, &c->memo))) {
         stats_add(&shard->stats.drops[DROP_DISK_FULL], 1);
         return false;
     }

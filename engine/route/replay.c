@@ -127,9 +127,9 @@ replay_retain(struct shard *shard, struct publication *p)
         return;
     }
     if (p->payload.size == 0) {
-        retained_remove(shard->retained, p->topic);
+        bool removed = retained_remove(shard->retained, p->topic);
         note_removal(shard, p);
-        keep_retain_removed(shard, p);
+        keep_retain_removed(shard, p, removed);
         show_retained(shard);
         return;
     }

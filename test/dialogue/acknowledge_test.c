@@ -707,6 +707,19 @@ WITH_JOURNAL(a_full_disk_refuses_retained_messages_of_its_topics)
     claim_equal(WORLD_COUNT(w, retained_messages), 1);
 }
 
+WITH_JOURNAL(a_full_disk_lets_retained_messages_be_deleted)
+{
+    struct client *p = join_clean(w, 0, 0);
+    unsigned home = broker_shard_of(w->broker, "r", 1);
+    publish(p, "r", "x", .qos = 1, .retain = true);
+    fill_disk(w, home, true);
+    publish(p, "r", "", .qos = 1, .retain = true);
+    claim_equal(WORLD_COUNT(w, retained_messages), 0);
+    claim_equal(fake_journal_count(w, home, ENTRY_RETAIN_REMOVED), 1);
+    publish(p, "r", "", .qos = 1, .retain = true); /* makes no more room */
+    claim_equal(fake_journal_count(w, home, ENTRY_RETAIN_REMOVED), 1);
+}
+
 static const struct dialogue dialogues[] = {
     TELL(puback_leaves_when_the_message_is_durable),
     TELL(who_waits_for_nothing_is_answered_at_once),
@@ -735,6 +748,7 @@ static const struct dialogue dialogues[] = {
     TELL(a_session_that_ends_is_recorded_until_what_leaves_it_has_found_others),
     TELL(a_full_disk_refuses_what_it_would_have_to_keep_and_nothing_else),
     TELL(a_full_disk_refuses_retained_messages_of_its_topics),
+    TELL(a_full_disk_lets_retained_messages_be_deleted),
 };
 
 DIALOGUES(dialogues)
