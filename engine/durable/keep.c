@@ -216,6 +216,12 @@ keep_absent(struct shard *shard, struct session *s)
     written(&w);
 }
 
+bool
+keep_has_room_for_session(const struct shard *shard)
+{
+    return journal_room_left(shard->journal) >= shard->config->persistence_segment_size / 2;
+}
+
 static struct bytes
 text_of(const struct shard *shard, const struct subscription *s)
 {

@@ -66,6 +66,9 @@ keep_is_full(const struct shard *shard)
     return shard->journal != NULL && shard->disk_full;
 }
 
+/* On a full disk: a session that is there already may be connected with, which takes some of what is left there; never the half that compaction and what makes state smaller have. */
+bool keep_has_room_for_session(const struct shard *shard);
+
 /* What keep needs on a shard; the journal is there. False when out of memory. */
 bool keep_open(struct shard *shard);
 void keep_close(struct shard *shard);

@@ -226,7 +226,7 @@ take_session(struct shard *shard, const struct connect *connect, struct bytes cl
 {
     uint64_t hash = broker_hash(shard->broker, client_id.data, client_id.size);
     struct session *session = session_table_find(&shard->session_table, hash, client_id);
-    if (keep_is_full(shard) && expiry_s > 0 && (session == NULL || connect->clean_start || !keep_is_kept(session))) {
+    if (keep_is_full(shard) && expiry_s > 0 && (session == NULL || !keep_is_kept(session) || !keep_has_room_for_session(shard))) {
         stats_add(&shard->stats.drops[DROP_DISK_FULL], 1);
         *reason = REASON_QUOTA_EXCEEDED;
         return NULL;

@@ -246,6 +246,19 @@ would_keep(const struct shard *shard, const struct match *match)
     return false;
 }
 
+/* Groups have members anywhere: only if no shard that keeps sessions has room it is certain that none of these can take it. */
+static bool
+is_barred_from_groups(const struct shard *shard, const struct match *match, uint64_t full)
+{
+    uint64_t keeping = 0;
+    bool any = false;
+    for (unsigned i = 0; i < shard->broker->shard_count; i++) {
+        keeping |= (uint64_t)(atomic_load(&shard->broker->kept_sessions[i]) > 0) << i;
+        any = any || ((match->shards >> i & 1) != 0 && atomic_load(&shard->broker->share_groups[i]) > 0);
+    }
+    return any && keeping != 0 && (keeping & ~full) == 0;
+}
+
 bool
 route_is_barred_by_disk(struct shard *shard, struct bytes topic, uint8_t qos, bool retain, uint32_t *memo)
 {
@@ -266,7 +279,7 @@ route_is_barred_by_disk(struct shard *shard, struct bytes topic, uint8_t qos, bo
             return true;
         }
     }
-    return (full & own) != 0 && would_keep(shard, match);
+    return ((full & own) != 0 && would_keep(shard, match)) || is_barred_from_groups(shard, match, full);
 }
 
 /* Who publishes with QoS 0 waits for nothing, without a journal nobody does. */

@@ -284,12 +284,18 @@ give_back(struct shard *shard, unsigned home, const struct parcel_share_deliver 
     back->gate = parcel->gate;
 }
 
+static bool
+lacks_disk(const struct shard *shard, const struct session *session, const struct publication *p, const struct subscription *s)
+{
+    return keep_is_full(shard) && keep_is_kept(session) && deliver_qos(shard, p->qos, s->qos) > 0;
+}
+
 static enum member_answer
 deliver_to_member(struct shard *shard, unsigned home, const struct parcel_share_deliver *d, struct publication *p)
 {
     struct session *session = checked_session(&d->reference);
     const struct subscription *s = session ? member_subscription(session, home, d->serial, d->text_hash) : NULL;
-    if (s == NULL || (!d->last && session_queue_is_full(shard, session))) {
+    if (s == NULL || (!d->last && (session_queue_is_full(shard, session) || lacks_disk(shard, session, p, s)))) {
         return MEMBER_CANNOT;
     }
     if (!deliver_is_allowed(shard, session, p)) {

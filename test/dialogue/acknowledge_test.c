@@ -720,6 +720,61 @@ WITH_JOURNAL(a_full_disk_lets_retained_messages_be_deleted)
     claim_equal(fake_journal_count(w, home, ENTRY_RETAIN_REMOVED), 1);
 }
 
+WITH_JOURNAL(a_session_can_be_begun_anew_on_a_full_disk_and_resumed_while_something_is_left_of_it)
+{
+    struct client *s = join_kept(w, 0, 1);
+    fill_disk(w, 0, true);
+    bye(s, REASON_SUCCESS);
+    s = join(w, 5, id_at(w, 0, 1), .expiry_s = 1000);
+    claim_equal(fake_journal_count(w, 0, ENTRY_SESSION_END), 1);
+    bye(s, REASON_SUCCESS);
+    s = rejoin(w, 5, id_at(w, 0, 1), .expiry_s = 1000);
+    bye(s, REASON_SUCCESS);
+    unsigned records = fake_journal_count(w, 0, ENTRY_SESSION);
+    fake_journal_set_room(w, 0, JOURNAL_STUCK);
+    world_settle(w);
+    for (unsigned i = 0; i < 3; i++) {
+        s = knock(w, 5, id_at(w, 0, 1), .resume = true, .expiry_s = 1000);
+        expect_connack(s, REASON_QUOTA_EXCEEDED);
+        expect_end(s);
+    }
+    claim_equal(fake_journal_count(w, 0, ENTRY_SESSION), records);
+    s = join(w, 5, id_at(w, 0, 1), .expiry_s = 0); /* makes it smaller */
+    claim_equal(fake_journal_count(w, 0, ENTRY_SESSION_END), 2);
+    fill_disk(w, 0, false);
+}
+
+WITH_JOURNAL(a_shared_message_passes_by_members_on_a_full_disk_and_is_refused_if_there_are_no_others)
+{
+    unsigned at = last_shard(w);
+    if (at == 0) {
+        return;
+    }
+    struct client *p = join_clean(w, 0, 0), *full = join_kept(w, at, 1), *free_one = join_kept(w, 0, 2);
+    subscribe(full, "$share/g/a", .qos = 1);
+    subscribe(free_one, "$share/g/a", .qos = 1);
+    unsigned home = w->broker->shard_count;
+    for (unsigned i = 0; i < w->broker->shard_count; i++) {
+        home = atomic_load(&w->broker->share_groups[i]) > 0 ? i : home;
+    }
+    fill_disk(w, at, true);
+    for (unsigned i = 0; i < 4; i++) {
+        uint16_t id = say(p, "a", "x", .qos = 1);
+        if (home == at) {
+            expect_ack(p, PACKET_PUBACK, id, REASON_QUOTA_EXCEEDED);
+            continue;
+        }
+        expect_ack(p, PACKET_PUBACK, id, REASON_SUCCESS);
+        take(free_one, "a", "x", 1);
+        expect_quiet(full);
+    }
+    fill_disk(w, 0, true);
+    expect_ack(p, PACKET_PUBACK, say(p, "a", "x", .qos = 1), REASON_QUOTA_EXCEEDED);
+    fill_disk(w, at, false);
+    fill_disk(w, 0, false);
+    publish(p, "a", "x", .qos = 1);
+}
+
 static const struct dialogue dialogues[] = {
     TELL(puback_leaves_when_the_message_is_durable),
     TELL(who_waits_for_nothing_is_answered_at_once),
@@ -749,6 +804,8 @@ static const struct dialogue dialogues[] = {
     TELL(a_full_disk_refuses_what_it_would_have_to_keep_and_nothing_else),
     TELL(a_full_disk_refuses_retained_messages_of_its_topics),
     TELL(a_full_disk_lets_retained_messages_be_deleted),
+    TELL(a_session_can_be_begun_anew_on_a_full_disk_and_resumed_while_something_is_left_of_it),
+    TELL(a_shared_message_passes_by_members_on_a_full_disk_and_is_refused_if_there_are_no_others),
 };
 
 DIALOGUES(dialogues)

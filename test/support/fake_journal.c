@@ -117,7 +117,7 @@ journal_read(struct journal *j, bool (*visit)(void *context, const struct journa
 uint64_t journal_append_placed(struct journal *j, uint8_t type, uint32_t size, uint8_t **content) { (void)j; (void)type; (void)size; (void)content; abort(); }
 void journal_fetch(struct journal *j, const struct journal_place *place, uint32_t size, uint64_t token) { (void)j; (void)place; (void)size; (void)token; abort(); }
 int journal_fetch_now(struct journal *j, const struct journal_place *p, uint32_t size, uint8_t **content) { (void)j; (void)p; (void)size; (void)content; abort(); }
-uint64_t journal_room_left(const struct journal *j) { return j->disk == JOURNAL_FREE ? UINT64_MAX : 0; }
+uint64_t journal_room_left(const struct journal *j) { return j->disk == JOURNAL_FREE ? UINT64_MAX : j->disk == JOURNAL_FULL ? UINT64_C(1) << 30 : 0; }
 uint64_t journal_bytes_to_read(const struct journal *j) { (void)j; abort(); }
 uint64_t journal_bytes_read(const struct journal *j) { (void)j; abort(); }
 uint64_t journal_bytes_used(const struct journal *j) { return j->end; }
