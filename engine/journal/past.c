@@ -228,9 +228,6 @@ take_record(struct past_reader *r, const struct record *record, struct spot at)
     bool first = (record->type & RECORD_CONTINUES) == 0;
     r->position += (first ? RECORD_HEAD_BYTES : 0) + record_padded(record->content.size);
     r->expected = record->sequence + 1;
-    if ((record->type & RECORD_TYPE_BITS) == RECORD_TYPE_BATCH) {
-        return; /* heads are no records */
-    }
     if ((record->type & (RECORD_MORE | RECORD_CONTINUES)) != 0) {
         take_piece(r, record, position, place);
         return;
@@ -292,6 +289,13 @@ is_clear(const uint8_t *bytes, uint32_t size)
     return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
+/* A record of a batch: where a batch was cut off another one may begin in the middle of it, and its head has the sequence number that is due. */
+static bool
+read_one(const uint8_t *data, uint32_t room, uint64_t seed, struct record *record)
+{
+    return record_read(data, room, seed, record) && (record->type & RECORD_TYPE_BITS) != RECORD_TYPE_BATCH;
+}
+
 /* Shows what is new in it. `*at` is where to look for the next one then. */
 static void
 read_batch(struct past_reader *r, struct spot *at, const struct record_batch *batch)
@@ -303,7 +307,7 @@ read_batch(struct past_reader *r, struct spot *at, const struct record_batch *ba
         struct record record;
         uint64_t sequence = batch->first_sequence + i;
         struct spot here = {at->item, at->offset + offset};
-        if (!record_read(data + offset, batch->bytes - offset, seed, &record) || record.sequence != sequence) {
+        if (!read_one(data + offset, batch->bytes - offset, seed, &record) || record.sequence != sequence) {
             if (sequence == r->expected) {
                 r->good = here;
                 r->torn_bytes = is_clear(data + offset, batch->bytes - offset) ? 0 : batch->bytes - offset; /* cleared: by an earlier start */
@@ -387,8 +391,7 @@ rescue(struct past_reader *r, uint32_t item, uint32_t from, uint32_t to, uint64_
         const uint8_t *data = look(r, at, RECORD_HEAD_BYTES);
         struct record record;
         uint32_t room = to - at.offset < RECORD_BATCH_BYTES_MAX ? to - at.offset : RECORD_BATCH_BYTES_MAX;
-        bool found = data != NULL && may_be_record(data, r->expected, limit) && (data = look(r, at, room)) != NULL && record_read(data, room, seed, &record) &&
-                     (record.type & RECORD_TYPE_BITS) != RECORD_TYPE_BATCH;
+        bool found = data != NULL && may_be_record(data, r->expected, limit) && (data = look(r, at, room)) != NULL && read_one(data, room, seed, &record);
         if (!found) {
             lost += data != NULL && is_clear(data, RECORD_ALIGN) ? 0 : RECORD_ALIGN;
             at.offset += RECORD_ALIGN;

@@ -222,6 +222,31 @@ damage_in_the_last_batch_is_cut_off(void **state)
     stage_end(&stage);
 }
 
+/* The next batch begins at the very place of the first record that was cut off. */
+static void
+batch_in_the_place_of_a_record_that_was_cut_off_is_read(void **state)
+{
+    (void)state;
+    struct journal_options options = {.mode = JOURNAL_ALWAYS, .segment_bytes = SEGMENT_BYTES};
+    stage_begin(&stage, 1, &options);
+    stage_append(&stage, RECORD_BLOCK_BYTES - RECORD_BATCH_HEAD_BYTES - RECORD_HEAD_BYTES);
+    stage_append(&stage, 1000);
+    stage_append(&stage, 1000);
+    stage_settle(&stage);
+    stage_close(&stage);
+    flip_byte(SEGMENT(1), 2 * RECORD_BLOCK_BYTES + 100);
+    stage_open(&stage);
+    stage_check(&stage, 1);
+    stage_append(&stage, 500);
+    stage_append(&stage, 500);
+    stage_settle(&stage);
+    stage_close(&stage);
+    stage_open(&stage);
+    stage_check(&stage, 3);
+    assert_int_equal(stage.read_count, 3);
+    stage_end(&stage);
+}
+
 static void
 each_flipped_bit_loses_one_record_at_most(void **state)
 {
@@ -288,6 +313,7 @@ main(void)
         cmocka_unit_test(missing_segment_is_damage_and_the_rest_is_read),
         cmocka_unit_test(file_of_which_nothing_can_be_read_is_kept_aside),
         cmocka_unit_test(damage_in_the_last_batch_is_cut_off),
+        cmocka_unit_test(batch_in_the_place_of_a_record_that_was_cut_off_is_read),
         cmocka_unit_test(each_flipped_bit_loses_one_record_at_most),
         cmocka_unit_test(later_format_is_refused_and_nothing_touched),
     };
