@@ -562,10 +562,7 @@ earlier(uint64_t a, uint64_t b)
 uint64_t
 journal_next_ms(const struct journal *j)
 {
-    uint64_t next = j->fetches_failed > 0 ? 0 : UINT64_MAX;
-    if (j->segments.retry_ms > 0 && !j->segments.work.under_way) {
-        next = j->segments.retry_ms;
-    }
+    uint64_t next = j->fetches_failed > 0 ? 0 : segments_next_ms(&j->segments);
     if (j->commit.state == COMMIT_FAILED && j->commit.failures > 1) {
         next = earlier(next, j->commit.retry_ms);
     }

@@ -302,21 +302,17 @@ make_file(struct segments_work *work, const char *path)
     return result;
 }
 
-/* Again after its directory could not be synced: then it has its new name already. */
+/* What a failure leaves behind is removed, under its old name, or cleared when the new name is tried again. */
 static int
 reuse_file(struct segments_work *work, const char *path)
 {
     char from[SEGMENTS_PATH_BYTES];
     segments_path(work->directory, work->from, from);
     int result = io_file_open(work->ios, from, work->file_flags, &work->segment.file);
-    bool renamed = result == -ENOENT;
-    if (renamed) {
-        result = io_file_open(work->ios, path, work->file_flags, &work->segment.file);
-    }
     if (result == 0) {
         result = write_work_head(work, work->segment.file);
     }
-    if (result == 0 && !renamed) {
+    if (result == 0) {
         result = io_rename(work->ios, from, path);
     }
     if (result == 0) {
@@ -328,7 +324,7 @@ reuse_file(struct segments_work *work, const char *path)
     return result;
 }
 
-/* Again after its directory could not be synced: then it is gone already. */
+/* Again after its directory could not be synced, or after a failed use: then it may be gone already. */
 static int
 remove_file(struct segments_work *work)
 {
@@ -391,7 +387,7 @@ start(struct segments *s, enum segments_task task, uint64_t now_ms)
     };
     if (!io_work(s->options->io, IO_WORK_DISK, run_work, work)) {
         work->under_way = false;
-        s->retry_ms = now_ms + RETRY_MS;
+        s->retry_ms = s->remove_retry_ms = now_ms + RETRY_MS;
     }
 }
 
@@ -443,18 +439,18 @@ can_be_reused(const struct segments *s, const struct segment *segment)
 {
     uint64_t limit = s->options->bytes_max;
     bool too_many = limit > 0 && segments_bytes(s) > limit;
-    return segment->bytes == s->options->segment_bytes && segments_reserve(s) < (too_many ? SEGMENTS_RESERVE : SEGMENTS_RESERVE_MAX);
+    return !segment->spoilt && segment->bytes == s->options->segment_bytes && segments_reserve(s) < (too_many ? SEGMENTS_RESERVE : SEGMENTS_RESERVE_MAX);
 }
 
 void
 segments_upkeep(struct segments *s, uint64_t now_ms)
 {
-    if (s->work.under_way || now_ms < s->retry_ms) {
+    if (s->work.under_way) {
         return;
     }
-    if (oldest_is_free(s)) {
+    if (oldest_is_free(s) && now_ms >= s->remove_retry_ms) {
         start(s, can_be_reused(s, &s->items[0]) ? SEGMENTS_REUSE : SEGMENTS_REMOVE, now_ms);
-    } else if (segments_reserve(s) < SEGMENTS_RESERVE) {
+    } else if (segments_reserve(s) < SEGMENTS_RESERVE && now_ms >= s->retry_ms) {
         if (limit_allows_one_more(s) || (s->wanted && segments_reserve(s) == 0)) {
             start(s, SEGMENTS_MAKE, now_ms);
         } else {
@@ -471,6 +467,40 @@ drop_oldest(struct segments *s)
     s->full--;
 }
 
+/* The oldest one could not be used again: then it goes. Or not even that: another one is made meanwhile. */
+static void
+spoil_oldest(struct segments *s)
+{
+    const struct segments_work *work = &s->work;
+    struct segment *oldest = &s->items[0];
+    if (work->task == SEGMENTS_REMOVE) {
+        s->remove_retry_ms = work->now_ms + RETRY_MS;
+    }
+    if (!oldest->spoilt) {
+        oldest->spoilt = true;
+        log_line(CONFIG_LOG_WARNING, "Warning: '%s/%010" PRIu64 ".segment', a file of the journal of shard %u that holds nothing any more, cannot be %s: %s", s->options->directory,
+                 oldest->number, s->options->shard, work->task == SEGMENTS_REUSE ? "used again, and is removed" : "removed", strerror(-work->result));
+    }
+}
+
+static void
+work_failed(struct segments *s)
+{
+    if (s->work.task == SEGMENTS_MAKE) {
+        starve(s, s->work.result, s->work.now_ms);
+    } else {
+        spoil_oldest(s);
+    }
+}
+
+uint64_t
+segments_next_ms(const struct segments *s)
+{
+    uint64_t make = s->retry_ms > 0 ? s->retry_ms : UINT64_MAX;
+    uint64_t remove = oldest_is_free(s) && s->remove_retry_ms > 0 ? s->remove_retry_ms : UINT64_MAX;
+    return s->work.under_way ? UINT64_MAX : make < remove ? make : remove;
+}
+
 void
 segments_worked(struct segments *s)
 {
@@ -481,15 +511,12 @@ segments_worked(struct segments *s)
         return; /* the broker ends */
     }
     if (work->result < 0) {
-        if (work->task == SEGMENTS_REMOVE) {
-            s->retry_ms = work->now_ms + RETRY_MS;
-        } else {
-            starve(s, work->result, work->now_ms);
-        }
+        work_failed(s);
         return;
     }
     if (work->task != SEGMENTS_MAKE) {
         drop_oldest(s);
+        s->remove_retry_ms = 0;
     }
     if (work->task != SEGMENTS_REMOVE) {
         s->next_number++;

@@ -39,6 +39,7 @@ struct segment {
     uint8_t head;            /* enum segment_head */
     bool dirty;              /* written to since the last flush began */
     bool flushing;
+    bool spoilt;             /* it could not be used again, or not be removed: it is to be removed */
     uint32_t reads;          /* under way */
     struct io_file *file;    /* open while it is active, in reserve, dirty, or read */
 };
@@ -68,7 +69,8 @@ struct segments {
     bool has_active;       /* it is items[full] */
     bool starved;          /* the reserve is short, and no file can be had */
     bool wanted;           /* something that was appended waits for a file: not even the limit stands against it, else what is to be cut off might wait for ever */
-    uint64_t retry_ms;     /* nothing is tried before; 0: nothing has failed */
+    uint64_t retry_ms;        /* no file is made before; 0: nothing has failed */
+    uint64_t remove_retry_ms; /* the oldest one is left alone before */
     uint64_t key, next_number;
     struct segments_work work;
 };
@@ -101,6 +103,8 @@ void segments_end_read(struct segments *s, struct segment *segment);
 void segments_release(struct segment *segment);
 /* Starts work if there is some to do and none is under way. */
 void segments_upkeep(struct segments *s, uint64_t now_ms);
+/* When segments_upkeep() wants to be called again though nothing happens; UINT64_MAX: not. */
+uint64_t segments_next_ms(const struct segments *s);
 /* The worker's end, once. */
 void segments_worked(struct segments *s);
 static inline uint32_t

@@ -110,6 +110,59 @@ full_disk_heals_when_the_past_is_cut_off(void **state)
 }
 
 static void
+append_rotating(unsigned segments)
+{
+    uint64_t start = journal_segment_start(stage.journal);
+    for (unsigned rotated = 0; rotated < segments;) {
+        assert_int_equal(journal_room(stage.journal), JOURNAL_FREE);
+        stage_append(&stage, SEGMENT_BYTES / 4);
+        stage_commit(&stage);
+        rotated += journal_segment_start(stage.journal) > start;
+        start = journal_segment_start(stage.journal);
+    }
+}
+
+static void
+find_oldest(void *context, const char *path, uint64_t size)
+{
+    char *oldest = context;
+    (void)size;
+    if (strstr(path, ".segment") != NULL && (oldest[0] == '\0' || strcmp(path, oldest) < 0)) {
+        strcpy(oldest, path);
+    }
+}
+
+static void
+file_that_somebody_took_away_does_not_stand_for_a_full_disk(void **state)
+{
+    (void)state;
+    char oldest[256] = "";
+    begin(1, 0);
+    append_rotating(4);
+    sim_disk_list(stage.disk, find_oldest, oldest);
+    assert_int_equal(io_remove(stage.set, oldest), 0);
+    stage_cut(&stage);
+    append_rotating(8);
+    crash_and_check(stage.count);
+    stage_end(&stage);
+}
+
+static void
+file_that_cannot_be_used_again_is_made_up_for_by_another_one(void **state)
+{
+    (void)state;
+    for (uint32_t failures = 1; failures <= 2; failures++) { /* of the use, and of the removal */
+        begin(1, 0);
+        append_rotating(4);
+        sim_disk_fail(stage.disk, SIM_DISK_NAME, failures);
+        stage_cut(&stage);
+        append_rotating(8);
+        crash_and_check(stage.count);
+        stage_end(&stage);
+    }
+}
+
+static void
 limit_is_kept_and_heals_as_a_full_disk_does(void **state)
 {
     (void)state;
@@ -290,6 +343,8 @@ main(int argc, char **argv)
         cmocka_unit_test(full_disk_is_told_before_there_is_no_room_at_all),
         cmocka_unit_test(full_disk_heals_when_space_returns_and_nothing_is_lost),
         cmocka_unit_test(full_disk_heals_when_the_past_is_cut_off),
+        cmocka_unit_test(file_that_somebody_took_away_does_not_stand_for_a_full_disk),
+        cmocka_unit_test(file_that_cannot_be_used_again_is_made_up_for_by_another_one),
         cmocka_unit_test(limit_is_kept_and_heals_as_a_full_disk_does),
         cmocka_unit_test(limit_is_passed_by_what_is_waiting_already),
         cmocka_unit_test(limit_below_three_segments_is_refused_with_a_clear_line),
