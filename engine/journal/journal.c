@@ -469,6 +469,19 @@ begin_flush(struct journal *j)
     }
 }
 
+/* What was to stand in for what lies before them may be lost itself. */
+static void
+withdraw_cuts(struct journal *j)
+{
+    if (j->cut.position < j->flush.doubtful) {
+        j->cut = j->next_cut;
+        j->next_cut = (struct cut){0};
+    }
+    if (j->cut.position < j->flush.doubtful) {
+        j->cut = (struct cut){0};
+    }
+}
+
 static void
 flush_failed(struct journal *j, int result)
 {
@@ -478,6 +491,7 @@ flush_failed(struct journal *j, int result)
     flush->failed = true;
     flush->retry_ms = j->now_ms + RETRY_MS;
     flush->doubtful = j->committed;
+    withdraw_cuts(j);
     j->counts.failed_writes++;
 }
 

@@ -138,7 +138,7 @@ bool journal_event(struct journal *journal, const struct io_event *event);
 void journal_finish(struct journal *journal);
 bool journal_is_idle(const struct journal *journal);
 
-/* No record before this position is needed any more. Takes effect once everything up to journal_end() of now is committed. */
+/* No record before this position is needed any more. Takes effect once everything up to journal_end() of now is on the disk; not at all if some of it cannot be flushed. */
 void journal_cut(struct journal *journal, uint64_t position);
 /* Positions below this one may be cut with effect: where the segment begins that is written to now. */
 uint64_t journal_segment_start(const struct journal *journal);

@@ -277,6 +277,32 @@ failed_flush_is_not_counted_on(void **state)
     stage_end(&stage);
 }
 
+static void
+failed_flush_withdraws_the_cut_that_was_waiting_for_it(void **state)
+{
+    (void)state;
+    struct journal_options options = {.mode = JOURNAL_INTERVAL, .interval_ms = 50, .segment_bytes = SEGMENT_BYTES};
+    stage_begin(&stage, 1, &options);
+    append_rotating(3);
+    stage_settle(&stage);
+    stage_append(&stage, 100);
+    stage_commit(&stage);
+    sim_disk_fail(stage.disk, SIM_DISK_SYNC, 1);
+    journal_cut(stage.journal, journal_segment_start(stage.journal));
+    struct journal_counts counts = {0};
+    for (; counts.failed_writes == 0; journal_counts(stage.journal, &counts)) {
+        stage_turn(&stage);
+    }
+    stage_settle(&stage); /* what is asked of the disk from now on succeeds */
+    for (unsigned i = 0; i < 100; i++) {
+        stage_turn(&stage);
+    }
+    stage_crash(&stage);
+    stage_check(&stage, 0);
+    assert_int_equal(stage.oldest, 0);
+    stage_end(&stage);
+}
+
 /* Faults of all kinds; in between crashes and kills. */
 static void
 trouble(void)
@@ -351,6 +377,7 @@ main(int argc, char **argv)
         cmocka_unit_test(failed_write_goes_to_another_segment_and_is_acknowledged_then_only),
         cmocka_unit_test(disk_that_cannot_be_written_counts_as_full_and_heals),
         cmocka_unit_test(failed_flush_is_not_counted_on),
+        cmocka_unit_test(failed_flush_withdraws_the_cut_that_was_waiting_for_it),
         cmocka_unit_test(what_is_committed_survives_whatever_the_disk_does),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
