@@ -68,6 +68,8 @@ struct past_reader {
     uint64_t position;    /* of the next record at least */
     struct spot good;     /* behind what was read last */
     uint64_t torn_bytes;  /* of the batch that ends at `good` */
+    struct spot unreadable; /* behind the last block that the disk does not give: it counts once, however often it is asked for */
+    bool any_readable;
     struct vouched vouched, next_vouched; /* the last place that a batch has vouched for, and the one that it is waited for to be */
     int result;           /* the first error */
     char *error;
@@ -107,6 +109,54 @@ open_file(struct past_reader *r, uint32_t item)
     return result == 0;
 }
 
+static void
+take_unreadable(struct past_reader *r, struct spot at)
+{
+    struct spot *seen = &r->unreadable;
+    if (at.item < seen->item || (at.item == seen->item && at.offset < seen->offset)) {
+        return;
+    }
+    bool goes_on = at.item == seen->item && at.offset == seen->offset && at.offset > 0;
+    *seen = (struct spot){at.item, at.offset + RECORD_BLOCK_BYTES};
+    r->past->damaged_bytes += RECORD_BLOCK_BYTES;
+    r->past->damaged_places += !goes_on;
+    if (!goes_on) {
+        log_line(CONFIG_LOG_ERROR, "Error: the disk cannot read '%s/%010" PRIu64 ".segment', a file of the journal of shard %u, at %u. What is missing is left out, and the rest is used",
+                 r->journal->directory, r->segments->items[at.item].number, r->journal->options.shard, at.offset);
+    }
+}
+
+/* The disk cannot read all of it: block by block, and zeros for what it does not give. Bytes read, or -errno. */
+static int64_t
+read_blocks(struct past_reader *r, struct spot at, uint8_t *out, uint32_t size)
+{
+    uint32_t done = 0;
+    while (done < size) {
+        struct spot here = {at.item, at.offset + done};
+        uint32_t left = size - done, part = left < RECORD_BLOCK_BYTES ? left : RECORD_BLOCK_BYTES;
+        int64_t got = io_file_read(r->window.file, here.offset, out + done, part);
+        if (got == -EIO) {
+            take_unreadable(r, here);
+            memset(out + done, 0, part);
+            got = part;
+        } else if (got <= 0) {
+            return got < 0 ? got : done;
+        } else {
+            r->any_readable = true;
+        }
+        done += (uint32_t)got;
+    }
+    return done;
+}
+
+static int64_t
+read_part(struct past_reader *r, struct spot at, uint8_t *out, uint32_t size)
+{
+    int64_t got = io_file_read(r->window.file, at.offset, out, size);
+    r->any_readable |= got > 0;
+    return got == -EIO ? read_blocks(r, at, out, size) : got;
+}
+
 static bool
 load(struct past_reader *r, struct spot at, uint32_t needed)
 {
@@ -121,7 +171,7 @@ load(struct past_reader *r, struct spot at, uint32_t needed)
     }
     w->start = start;
     w->end = start + kept;
-    int64_t got = io_file_read(w->file, w->end, w->bytes + kept, wanted - kept);
+    int64_t got = read_part(r, (struct spot){at.item, w->end}, w->bytes + kept, wanted - kept);
     if (got < 0) {
         stop(r, "read", at.item, (int)got);
         return false;
@@ -677,6 +727,9 @@ journal_read(struct journal *j, bool (*visit)(void *context, const struct journa
         const struct segment *first = &j->segments.items[r.good.item];
         r.expected = first->first_sequence;
         read_all(&r);
+    }
+    if (r.past->damaged_bytes > 0 && !r.any_readable) {
+        stop(&r, "read", r.good.item, -EIO); /* it is the disk that is gone, not some of what it held */
     }
     int result = r.result < 0 ? r.result : end(&r);
     io_file_close(&r.window.file);

@@ -80,7 +80,7 @@ fail(char *error, size_t error_size, const char *what, const char *path, int res
 }
 
 static int
-look_at_head(struct segments *s, struct segment *segment, uint8_t *block, char *error, size_t error_size)
+look_at_head(struct segments *s, struct segment *segment, uint8_t *block, bool *readable, char *error, size_t error_size)
 {
     char path[SEGMENTS_PATH_BYTES];
     segments_path(s->options->directory, segment->number, path);
@@ -89,9 +89,10 @@ look_at_head(struct segments *s, struct segment *segment, uint8_t *block, char *
     int64_t size = result < 0 ? result : io_file_size(file);
     int64_t got = size < 0 ? size : io_file_read(file, 0, block, RECORD_BLOCK_BYTES);
     io_file_close(&file);
-    if (got < 0) {
+    if (got < 0 && (size < 0 || got != -EIO)) {
         return fail(error, error_size, "cannot read", path, (int)got);
     }
+    *readable = got >= 0;
     segment->bytes = size < UINT32_MAX ? (uint32_t)size & ~(RECORD_BLOCK_BYTES - 1) : UINT32_MAX & ~(RECORD_BLOCK_BYTES - 1);
     struct record_segment head;
     uint32_t format = 0;
@@ -118,10 +119,17 @@ look_at_all(struct segments *s, char *error, size_t error_size)
 {
     uint8_t *block = aligned_alloc(IO_FILE_ALIGN, RECORD_BLOCK_BYTES);
     int result = block == NULL ? -ENOMEM : 0;
+    uint32_t known = 0, unreadable = 0;
     for (uint32_t i = 0; i < s->count && result == 0; i++) {
-        result = look_at_head(s, &s->items[i], block, error, error_size);
+        bool readable = true;
+        result = look_at_head(s, &s->items[i], block, &readable, error, error_size);
+        known += s->items[i].head != SEGMENT_UNKNOWN;
+        unreadable += !readable;
     }
     free(block);
+    if (result == 0 && known == 0 && unreadable > 0) {
+        result = -EIO; /* it is the disk that is gone, not some of what it held */
+    }
     return result;
 }
 

@@ -300,6 +300,42 @@ later_format_is_refused_and_nothing_touched(void **state)
     free(stage.records);
 }
 
+/* The read of a whole segment, and of its first blocks. */
+static void
+blocks_that_the_disk_cannot_read_are_damage_and_the_rest_is_read(void **state)
+{
+    (void)state;
+    for (uint32_t blocks = 1; blocks <= 4; blocks++) {
+        begin_full(blocks);
+        stage.failing_reads = 1 + blocks;
+        reopen_damaged();
+        assert_int_equal(stage.past.damaged_bytes / RECORD_BLOCK_BYTES, blocks);
+        assert_true(stage.past.damaged_places > 0);
+        assert_true(stage.read_count >= RECORDS - 16 && stage.read_count < RECORDS);
+        stage_live(&stage, 5);
+        stage_end(&stage);
+    }
+}
+
+static void
+disk_that_cannot_read_anything_is_refused(void **state)
+{
+    (void)state;
+    char error[300] = "";
+    begin_full(1);
+    uint32_t files = stage_files(&stage, ".segment", NULL);
+    sim_set_disk(stage.disk);
+    stage.options.ios = io_open(&(struct io_options){.shard_count = 1}, error, sizeof error);
+    stage.options.io = io_of_shard(stage.options.ios, 0);
+    sim_disk_fail(stage.disk, SIM_DISK_READ, UINT32_MAX);
+    assert_null(journal_open(&stage.options, error, sizeof error));
+    assert_non_null(strstr(error, "cannot look at"));
+    assert_int_equal(stage_files(&stage, ".segment", NULL), files);
+    io_close_all(stage.options.ios);
+    sim_disk_free(&stage.disk);
+    free(stage.records);
+}
+
 int
 main(void)
 {
@@ -315,6 +351,8 @@ main(void)
         cmocka_unit_test(damage_in_the_last_batch_is_cut_off),
         cmocka_unit_test(batch_in_the_place_of_a_record_that_was_cut_off_is_read),
         cmocka_unit_test(each_flipped_bit_loses_one_record_at_most),
+        cmocka_unit_test(blocks_that_the_disk_cannot_read_are_damage_and_the_rest_is_read),
+        cmocka_unit_test(disk_that_cannot_read_anything_is_refused),
         cmocka_unit_test(later_format_is_refused_and_nothing_touched),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,6 +150,8 @@ stage_open(struct stage *s)
         fail_msg("%s", error);
     }
     s->read_count = 0;
+    sim_disk_fail(s->disk, SIM_DISK_READ, s->failing_reads);
+    s->failing_reads = 0;
     if (journal_read(s->journal, expect_next, s, &s->past, error, sizeof error) != 0) {
         fail_msg("%s", error);
     }

@@ -44,6 +44,7 @@ struct stage {
     struct stage_cut cuts[STAGE_CUTS_MAX]; /* wanted since it was opened */
     uint32_t cuts_count;
     uint32_t oldest, due, read_count; /* of what journal_read() has shown: the first, the one behind the last, how many */
+    uint32_t failing_reads; /* of the next stage_open(), when it comes to the records */
     bool damage_is_fine; /* records may be missing */
     uint64_t random;
 };
