@@ -320,6 +320,13 @@ shard_busy(const struct shard *shard)
            (shard->held_first != NULL && shard->held_may_go) || (!shard->stopping && atomic_load_explicit(&shard->broker->stopping, memory_order_relaxed));
 }
 
+static uint64_t
+disk_next_ms(const struct shard *shard)
+{
+    uint64_t journal_ms = journal_next_ms(shard->journal), page_ms = page_next_ms(shard);
+    return journal_ms < page_ms ? journal_ms : page_ms;
+}
+
 uint64_t
 shard_next_ms(const struct shard *shard)
 {
@@ -327,8 +334,8 @@ shard_next_ms(const struct shard *shard)
     if (shard->held_first != NULL && shard->congested && shard->now_ms + HELD_WAIT_MS < next_ms) {
         next_ms = shard->now_ms + HELD_WAIT_MS;
     }
-    uint64_t journal_ms = shard->journal != NULL ? journal_next_ms(shard->journal) : UINT64_MAX;
-    return journal_ms < next_ms ? journal_ms : next_ms;
+    uint64_t disk_ms = shard->journal != NULL ? disk_next_ms(shard) : UINT64_MAX;
+    return disk_ms < next_ms ? disk_ms : next_ms;
 }
 
 static uint64_t

@@ -12,6 +12,8 @@
 
 /* Reads of one page before it is given up. */
 #define TRIES_MAX 3u
+/* Without memory for what it holds no page is read for so long. */
+#define NO_MEMORY_MS 100u
 /* Sessions that the walk looks at in one turn. */
 #define WALK_SESSIONS 256u
 /* The queue memory at which a walk that found nothing begins again is this part of the share higher. */
@@ -411,7 +413,10 @@ static void
 read_wished(struct shard *shard)
 {
     struct pages *pages = shard->pages;
-    while (!shard->stopping && pages->wished.first != NULL && pages->reading_count < PAGE_READS_MAX) {
+    if (shard->stopping || shard->now_ms < pages->no_memory_until_ms) {
+        return;
+    }
+    while (pages->wished.first != NULL && pages->reading_count < PAGE_READS_MAX) {
         struct page *page = pages->wished.first;
         set_state(pages, page, PAGE_READING);
         journal_fetch(shard->journal, &page->place, page->size, (uint64_t)(uintptr_t)page);
@@ -433,6 +438,14 @@ page_turn(struct shard *shard)
     }
     write_candidates(shard);
     walk_sessions(shard);
+}
+
+uint64_t
+page_next_ms(const struct shard *shard)
+{
+    const struct pages *pages = shard->pages;
+    bool waits = pages != NULL && !shard->stopping && pages->wished.first != NULL && pages->reading_count == 0;
+    return waits ? pages->no_memory_until_ms : UINT64_MAX;
 }
 
 static void
@@ -669,6 +682,7 @@ static void
 fail_page(struct shard *shard, struct page *page, int error)
 {
     if (error == -ENOMEM) {
+        shard->pages->no_memory_until_ms = shard->now_ms + NO_MEMORY_MS; /* it would be read again and again meanwhile */
         wish(shard, page);
         return;
     }

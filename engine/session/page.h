@@ -93,6 +93,7 @@ struct pages {
     struct slab slab;
     struct page_list writing, wished, reading;
     uint32_t reading_count, copying_count;
+    uint64_t no_memory_until_ms; /* no page is read before */
     uint32_t candidate_count;
     struct page_candidate candidates[PAGE_CANDIDATES_MAX];
     struct slab_walk walk;      /* over sessions */
@@ -122,6 +123,8 @@ bool page_is_behind(const struct shard *shard);
 bool page_busy(const struct shard *shard);
 /* At the end of a turn, before the journal is submitted: what is too much goes to disk. */
 void page_turn(struct shard *shard);
+/* When page_turn() wants to be called again though nothing happens; UINT64_MAX: not. */
+uint64_t page_next_ms(const struct shard *shard);
 
 /* The session was pumped: a page that is near is read. */
 void page_wish(struct shard *shard, struct session *session);
