@@ -96,6 +96,7 @@ begin(struct shard *shard)
     c->copied = 0;
     c->credit = 0;
     c->seen_end = journal_end(shard->journal);
+    page_take_copied(shard);
 }
 
 /* C1 holds. */
@@ -246,12 +247,14 @@ step(struct shard *shard)
     count_copied(shard);
 }
 
+/* By what others have appended: pages that came for the copy meanwhile were paid for when they were asked for. */
 static void
 earn_credit(struct shard *shard)
 {
     struct compact *c = &shard->compact;
-    uint64_t end = journal_end(shard->journal);
-    c->credit += (int64_t)(PACE * (end - c->seen_end) + STEP_BYTES_MIN);
+    uint64_t end = journal_end(shard->journal), pages = page_take_copied(shard);
+    uint64_t appended = end - c->seen_end;
+    c->credit += (int64_t)(PACE * (appended > pages ? appended - pages : 0) + STEP_BYTES_MIN);
     c->seen_end = end;
 }
 

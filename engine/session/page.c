@@ -662,6 +662,7 @@ copy_page(struct shard *shard, struct page *page, struct bytes content)
     end_copy(shard->pages, page);
     set_position(page, position);
     page->size = size;
+    shard->pages->copied_bytes += journal_end(shard->journal) - position;
     set_state(shard->pages, page, PAGE_WRITING);
     return 0;
 }
@@ -835,6 +836,14 @@ page_copy(struct shard *shard, struct delivery *item, uint64_t before)
     shard->pages->copying_count += page->copy_before == 0;
     page->copy_before = before;
     wish(shard, page);
+}
+
+uint64_t
+page_take_copied(struct shard *shard)
+{
+    uint64_t bytes = shard->pages->copied_bytes;
+    shard->pages->copied_bytes = 0;
+    return bytes;
 }
 
 bool

@@ -94,6 +94,7 @@ struct pages {
     struct page_list writing, wished, reading;
     uint32_t reading_count, copying_count;
     uint64_t no_memory_until_ms; /* no page is read before */
+    uint64_t copied_bytes;       /* see page_take_copied() */
     uint32_t candidate_count;
     struct page_candidate candidates[PAGE_CANDIDATES_MAX];
     struct slab_walk walk;      /* over sessions */
@@ -146,6 +147,8 @@ void page_fetched(void *shard, uint64_t token, struct bytes content, int error);
 void page_copy(struct shard *shard, struct delivery *item, uint64_t before);
 /* Some of these are not in the journal yet: nothing may be cut. */
 bool page_copies(const struct shard *shard);
+/* Bytes that the rolling copy has appended for pages since this was asked last. */
+uint64_t page_take_copied(struct shard *shard);
 
 /* ----------------------------------------------------------------------------------------------------------------- for recovery */
 
