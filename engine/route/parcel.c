@@ -119,13 +119,15 @@ parcel_publication(struct shard *shard, unsigned from, const void *parcel, uint3
     return true;
 }
 
+/* One that is known is retained again: what the same client sent before it, and sends again, may have been a deletion. */
 static void
 retain_only(struct shard *shard, struct publication *p)
 {
-    if (!p->again || !token_take(shard, &p->token, p->recorded, &p->holders)) {
-        replay_retain(shard, p);
-        keep_publication(shard, p);
+    if (p->again) {
+        token_take(shard, &p->token, p->recorded, &p->holders);
     }
+    replay_retain(shard, p);
+    keep_publication(shard, p);
 }
 
 static void

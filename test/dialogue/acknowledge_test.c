@@ -3,6 +3,7 @@
 
 #include "engine/durable/entry.h"
 #include "engine/durable/promise.h"
+#include "engine/durable/token.h"
 #include "test/support/fake_journal.h"
 
 static void
@@ -393,6 +394,42 @@ WITH_JOURNAL(a_message_sent_again_on_the_next_connection_waits_for_the_first_and
     expect_quiet(p);
     take(s, "a", "x", 2);
     expect_quiet(s);
+}
+
+/* A topic whose home is that shard. */
+static const char *
+topic_at(const struct world *w, unsigned shard, char *text, uint32_t room)
+{
+    for (unsigned i = 0;; i++) {
+        int size = snprintf(text, room, "topic%u", i);
+        if (broker_shard_of(w->broker, text, (uint32_t)size) == shard) {
+            return text;
+        }
+    }
+}
+
+/* The broker has crashed between: the message is known where it is retained, the deletion is not known anywhere. */
+WITH_JOURNAL(a_retained_message_that_is_sent_again_behind_a_deletion_is_there)
+{
+    char text[32];
+    unsigned home = last_shard(w);
+    const char *topic = topic_at(w, home, text, sizeof text);
+    publish(join_kept(w, 0, 0), topic, "new", .qos = 2, .retain = true);
+    struct entry_message m;
+    claim(entry_read_message(fake_journal_newest(w, home, ENTRY_MESSAGE), &m));
+    struct client *p = join_kept(w, 0, 1);
+    struct entry_session session;
+    claim(entry_read_session(fake_journal_newest(w, 0, ENTRY_SESSION), &session));
+    struct entry_token known = {.identity = session.identity, .count = 2, .hash = m.token.hash, .packet_id = 2};
+    token_remember(w->broker->shards[home], &known);
+    say(p, topic, "", .qos = 2, .retain = true, .dup = true, .id = 1);
+    say(p, topic, "new", .qos = 2, .retain = true, .dup = true, .id = 2);
+    settle(p);
+    claim_equal(WORLD_COUNT(w, retained_messages), 1);
+    claim_equal(fake_journal_count(w, home, ENTRY_RETAIN_REMOVED), 1);
+    claim(entry_read_message(fake_journal_newest(w, home, ENTRY_MESSAGE), &m));
+    claim_equal(m.token.packet_id, 2); /* recorded behind the deletion */
+    claim(m.keep_retained);
 }
 
 WITH_JOURNAL(a_kept_subscriber_gets_qos2_and_pubrel_when_they_are_durable)
@@ -789,6 +826,7 @@ static const struct dialogue dialogues[] = {
     TELL(a_message_is_not_recorded_as_received_before_all_shards_have_it),
     TELL(messages_are_recorded_as_received_in_the_order_in_which_they_came),
     TELL(a_message_sent_again_on_the_next_connection_waits_for_the_first_and_comes_once),
+    TELL(a_retained_message_that_is_sent_again_behind_a_deletion_is_there),
     TELL(a_kept_subscriber_gets_qos2_and_pubrel_when_they_are_durable),
     TELL(pubrel_is_promised_to_the_next_connection_too),
     TELL(what_waits_for_the_disk_is_bounded_whatever_a_client_sends),
