@@ -74,10 +74,38 @@ struck_bytes(const struct page *page)
     return (uint32_t)((page->last - page->first) / 8 + 1);
 }
 
+/* A shared subscription that the session had. */
+struct page_group {
+    uint32_t text_hash, serial, filter;
+    uint8_t home;
+};
+
+struct page_groups {
+    uint64_t identity; /* the session's */
+    uint32_t count;
+    struct page_group items[];
+};
+
+static uint64_t
+groups_bytes(uint32_t count)
+{
+    return sizeof(struct page_groups) + count * sizeof(struct page_group);
+}
+
+static void
+free_groups(struct shard *shard, struct page *page)
+{
+    if (page->groups != NULL) {
+        budget_refund(shard->account, groups_bytes(page->groups->count));
+        free(page->groups);
+        page->groups = NULL;
+    }
+}
+
 static void
 give_page(struct shard *shard, struct page *page)
 {
-    free(page->groups);
+    free_groups(shard, page);
     if (page->struck != NULL) {
         budget_refund(shard->account, struck_bytes(page));
         free(page->struck);
@@ -696,34 +724,30 @@ fail_page(struct shard *shard, struct page *page, int error)
 
 /* ------------------------------------------------------------------------------------------------- back to shared subscriptions */
 
-/* A shared subscription that the session had. */
-struct page_group {
-    uint32_t text_hash, serial, filter;
-    uint8_t home;
-};
-
-struct page_groups {
-    uint64_t identity; /* the session's */
-    uint32_t count;
-    struct page_group items[];
-};
+static bool
+has_group(const struct subscription *s)
+{
+    return s != NULL && s->shared && s->share->serial != 0;
+}
 
 static struct page_groups *
-groups_of(const struct session *s)
+groups_of(struct shard *shard, const struct session *s)
 {
-    uint32_t room;
+    uint32_t room, count = 0;
     struct subscription *const *places = session_subscriptions(s, &room);
-    struct page_groups *groups = malloc(sizeof *groups + s->subscription_count * sizeof groups->items[0]);
+    for (uint32_t i = 0; i < room; i++) {
+        count += has_group(places[i]);
+    }
+    struct page_groups *groups = malloc(groups_bytes(count));
     if (groups == NULL) {
         return NULL;
     }
-    groups->identity = s->identity;
-    groups->count = 0;
-    for (uint32_t i = 0; i < room; i++) {
+    budget_charge(shard->account, groups_bytes(count));
+    *groups = (struct page_groups){.identity = s->identity, .count = count};
+    for (uint32_t i = 0, at = 0; i < room; i++) {
         const struct subscription *each = places[i];
-        if (each != NULL && each->shared && each->share->serial != 0) {
-            groups->items[groups->count++] =
-                (struct page_group){each->text_hash, each->share->serial, each->share->filter_id, each->share->home};
+        if (has_group(each)) {
+            groups->items[at++] = (struct page_group){each->text_hash, each->share->serial, each->share->filter_id, each->share->home};
         }
     }
     return groups;
@@ -733,7 +757,7 @@ bool
 page_return(struct shard *shard, const struct session *s, struct delivery **item)
 {
     struct page *page = (*item)->page;
-    page->groups = page->shared && !shard->stopping ? groups_of(s) : NULL;
+    page->groups = page->shared && !shard->stopping ? groups_of(shard, s) : NULL;
     if (page->groups == NULL) {
         return false;
     }
