@@ -170,7 +170,14 @@ class Installed(unittest.TestCase):
             root = pathlib.Path(folder)
             unit = next(root.rglob('tidewire.service'))
             started = re.search(r'^ExecStart=(\S+) -c (\S+)$', unit.read_text(), re.MULTILINE)
-            done = subprocess.run([folder + started[1], '--test-config', '-c', folder + started[2]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            # Its state is where the unit makes a directory for it.
+            state = '/var/lib/' + re.search(r'^StateDirectory=(\S+)$', unit.read_text(), re.MULTILINE)[1]
+            installed = pathlib.Path(folder + started[2])
+            self.assertIn(f'persistence_location {state}\n', installed.read_text())
+            os.makedirs(folder + state)
+            trial = root / 'trial.conf'
+            trial.write_text(installed.read_text().replace(state, folder + state))
+            done = subprocess.run([folder + started[1], '--test-config', '-c', str(trial)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             self.assertEqual(done.returncode, 0, done.stdout)
             self.assertEqual(next(root.rglob('sysusers.d/tidewire.conf')).read_text().split()[:2], ['u', 'tidewire'])
             # A configuration that is there already stays.
