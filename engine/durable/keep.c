@@ -195,7 +195,7 @@ keep_session_end(struct shard *shard, struct session *s)
     }
     if (!promise_leaving_ends(shard, s->identity)) {
         keep_end_number(shard, s->identity);
-    } else if (records(shard) && s->client_id_size > 0) { /* one without a name is said to end already: recover.c */
+    } else if (records(shard) && s->client_id_size > 0) { /* one without a name is said to end already: recover_session.c */
         s->expiry_s = 0;
         put_session(shard, s, 0);
     }
