@@ -511,7 +511,6 @@ read_one(struct conversion *c, bool (*visit)(void *, const struct journal_record
         return -EIO;
     }
     int result = journal_read(c->journal, visit, c, &past, error, error_size);
-    c->convert->damaged_bytes += c->pass == 0 && result == 0 ? past.damaged_bytes : 0;
     journal_close(&c->journal);
     return result;
 }

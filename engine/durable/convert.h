@@ -27,7 +27,6 @@ struct convert {
     /* What came of it. */
     uint64_t records;          /* written */
     uint64_t unknown;          /* records that could not be read, or of a later version */
-    uint64_t damaged_bytes;
 };
 
 /* A store_fill; `context`: a struct convert. Logs how far it is if it takes longer than a second. */

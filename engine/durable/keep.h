@@ -20,7 +20,7 @@ struct entry_token;
 struct message;
 struct publication;
 
-/* Whether the session is kept; `session->expiry_s` decided. */
+/* Whether the session is kept, which it is only where there is a journal; `session->expiry_s` decided. */
 static inline bool
 keep_is_kept(const struct session *s)
 {
@@ -80,9 +80,6 @@ void keep_bodies_from(struct shard *shard, uint64_t number);
 /* What records say of a message and of a delivery; the second borrowed until the next call. `body`: its number, or 0. */
 struct entry_body keep_body_of(const struct shard *shard, const struct message *message, uint64_t number);
 struct entry_delivery keep_entry_of(struct shard *shard, const struct session *session, const struct delivery *delivery, uint64_t body);
-/* And back: a message of what a record says, and a delivery that takes it over, and nulls it. NULL when out of memory. */
-struct message *keep_make_message(struct shard *shard, const struct entry_body *body);
-struct delivery *keep_make_delivery(struct shard *shard, const struct entry_delivery *entry, struct message **message);
 
 /*
  * For copies (engine/durable/compact.h): the whole state of one thing as of now; of messages only where something that it needs is recorded before the position `before`.

@@ -2,6 +2,7 @@
 
 #include "engine/durable/keep.h"
 #include "engine/durable/recovery.h"
+#include "engine/durable/revive.h"
 #include "engine/journal/journal.h"
 #include "engine/log.h"
 
@@ -15,19 +16,9 @@
 #define SERIAL_MASK ((1ull << 56) - 1)
 
 uint64_t
-recover_time_ms(uint64_t now_ms, uint64_t wall_now_ms, uint64_t wall_ms)
-{
-    if (wall_ms >= wall_now_ms) {
-        return now_ms + (wall_ms - wall_now_ms);
-    }
-    uint64_t ago_ms = wall_now_ms - wall_ms;
-    return ago_ms < now_ms ? now_ms - ago_ms : 1;
-}
-
-uint64_t
 recovery_own_time(const struct recovery *r, uint64_t wall_ms)
 {
-    return wall_ms == 0 ? 0 : recover_time_ms(r->now_ms, r->wall_ms, wall_ms);
+    return revive_time(r->now_ms, r->wall_ms, wall_ms);
 }
 
 void

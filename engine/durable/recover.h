@@ -19,7 +19,4 @@
 /* 0 without a journal too; -ECANCELED if the broker is to stop; or -errno, with a line in `error`. */
 int recover_shard(struct shard *shard, char *error, size_t error_size);
 
-/* A wall-clock time as the shard's own; what is over already is the least that is a time. */
-uint64_t recover_time_ms(uint64_t now_ms, uint64_t wall_now_ms, uint64_t wall_ms);
-
 #endif

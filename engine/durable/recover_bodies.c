@@ -1,5 +1,6 @@
 #include "engine/durable/recovery.h"
 
+#include "engine/durable/revive.h"
 #include "engine/journal/journal.h"
 
 #include <errno.h>
@@ -8,16 +9,11 @@
 struct message *
 recovery_make_message(struct recovery *r, const struct entry_body *body)
 {
-    struct message *m = message_make(r->shard->account, body->topic, body->properties, body->payload);
+    struct message *m = revive_message(r->shard, body, r->wall_ms);
     if (m == NULL) {
         r->out_of_memory = true;
         return NULL;
     }
-    m->publisher = body->publisher;
-    m->stamp = body->stamp;
-    m->expiry_ms = recovery_own_time(r, body->expiry_ms);
-    m->qos = body->qos;
-    m->retain = body->retain;
     m->body = body->number;
     m->kept_at = r->position;
     return m;

@@ -1,5 +1,6 @@
 #include "engine/durable/recovery.h"
 
+#include "engine/durable/revive.h"
 #include "engine/journal/journal.h"
 #include "engine/log.h"
 #include "engine/session/page.h"
@@ -37,43 +38,17 @@ forget_delivery(struct recovery *r, struct recalled *s, struct delivery *d)
     session_free_delivery(r->shard, &d);
 }
 
-static bool
-copy_identifiers(struct recovery *r, struct delivery *d, const struct entry_delivery *e)
-{
-    struct reader in = reader_of(e->identifiers);
-    if (e->identifier_count > UINT16_MAX) {
-        return false;
-    }
-    if (e->identifier_count > 1) {
-        d->identifiers.many = malloc(e->identifier_count * sizeof *d->identifiers.many);
-        if (d->identifiers.many == NULL) {
-            return false;
-        }
-        budget_charge(r->shard->account, e->identifier_count * sizeof *d->identifiers.many);
-    }
-    uint32_t *to = e->identifier_count > 1 ? d->identifiers.many : &d->identifiers.one;
-    for (uint32_t i = 0; i < e->identifier_count; i++) {
-        to[i] = reader_u32(&in);
-    }
-    d->identifier_count = (uint16_t)e->identifier_count;
-    return true;
-}
-
 static struct delivery *
 make_delivery(struct recovery *r, struct recalled *s, const struct entry_delivery *e)
 {
-    struct delivery *d = slab_take(&r->shard->deliveries);
-    if (d == NULL || !copy_identifiers(r, d, e) || !recall_add(&r->deliveries, e->identity, e->number, d)) {
+    struct delivery *d = revive_delivery(r->shard, e);
+    if (d == NULL || !recall_add(&r->deliveries, e->identity, e->number, d)) {
         r->out_of_memory = true;
         if (d != NULL) {
             session_free_delivery(r->shard, &d);
         }
         return NULL;
     }
-    d->number = e->number;
-    d->qos = e->qos & 3;
-    d->retain = e->retain;
-    d->share_hash = e->share_hash;
     link_delivery(s, d);
     return d;
 }

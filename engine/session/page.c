@@ -2,6 +2,7 @@
 
 #include "engine/durable/keep.h"
 #include "engine/durable/promise.h"
+#include "engine/durable/revive.h"
 #include "engine/log.h"
 #include "engine/route/deliver.h"
 #include "engine/route/share.h"
@@ -557,10 +558,11 @@ free_list(struct shard *shard, struct delivery *d)
 static struct delivery *
 make_delivery(struct shard *shard, const struct delivery *item, const struct entry_delivery *e, const struct entry_body *body)
 {
-    struct message *m = keep_make_message(shard, body);
-    struct delivery *d = m != NULL ? keep_make_delivery(shard, e, &m) : NULL;
+    struct message *m = revive_message(shard, body, io_wall_ms(shard->io));
+    struct delivery *d = m != NULL ? revive_delivery(shard, e) : NULL;
     if (d != NULL) {
-        d->kept_at = d->message->kept_at = item->kept_at;
+        d->message = m;
+        d->kept_at = m->kept_at = item->kept_at;
         if (d->share_hash != 0) {
             share_find_again(item->page->session, d);
         }
@@ -787,7 +789,7 @@ static bool
 return_message(struct shard *shard, const struct page_groups *groups, const struct entry_delivery *e, const struct entry_body *body)
 {
     const struct page_group *group = e->share_hash != 0 ? group_of(groups, e->share_hash) : NULL;
-    struct message *m = group != NULL ? keep_make_message(shard, body) : NULL;
+    struct message *m = group != NULL ? revive_message(shard, body, io_wall_ms(shard->io)) : NULL;
     struct delivery d = {.message = m};
     if (m == NULL) {
         return false;
