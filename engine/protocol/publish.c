@@ -119,12 +119,6 @@ struct outcome {
     uint8_t reason;
 };
 
-static bool
-is_kept(const struct shard *shard, const struct session *session)
-{
-    return shard->journal != NULL && keep_is_kept(session);
-}
-
 /* QoS 2 of a session that is kept: the same message is known again after a crash. */
 static void
 set_token(const struct connection *c, const struct publish *publish, struct publication *p)
@@ -190,7 +184,7 @@ route_publish(struct shard *shard, struct connection *c, const struct frame *fra
     if (!properties_has(&publish->properties, PROPERTY_TOPIC_ALIAS)) {
         publication_set_packet(&p, frame_packet(frame), c->version, publish->qos);
     }
-    bool kept = is_kept(shard, c->session);
+    bool kept = keep_is_kept(c->session);
     if (publish->qos == 2 && shard->journal != NULL && (kept || publish->dup)) { /* a session that was kept when it was first sent may not be any more */
         set_token(c, publish, &p);
     }
@@ -212,7 +206,7 @@ receive(struct shard *shard, struct session *session, uint16_t packet_id)
     if (!received_add(shard->account, &extra->received, packet_id)) {
         return false;
     }
-    if (is_kept(shard, session) && !received_add(shard->account, &extra->pending, packet_id)) {
+    if (keep_is_kept(session) && !received_add(shard->account, &extra->pending, packet_id)) {
         received_remove(&extra->received, packet_id);
         return false;
     }
@@ -367,7 +361,7 @@ handle_pubrec(struct shard *shard, struct connection *c, const struct ack *ack)
     if (ack->reason >= 0x80) {
         return;
     }
-    if (!is_kept(shard, session) || reason != REASON_SUCCESS) {
+    if (!keep_is_kept(session) || reason != REASON_SUCCESS) {
         input_acknowledge(shard, c, PACKET_PUBREL, ack->packet_id, reason);
         return;
     }
@@ -383,7 +377,7 @@ handle_pubrel(struct shard *shard, struct connection *c, const struct ack *ack)
         input_acknowledge(shard, c, PACKET_PUBCOMP, ack->packet_id, REASON_PACKET_IDENTIFIER_NOT_FOUND);
         return;
     }
-    if (!is_kept(shard, session)) {
+    if (!keep_is_kept(session)) {
         input_acknowledge(shard, c, PACKET_PUBCOMP, ack->packet_id, REASON_SUCCESS);
         return;
     }

@@ -287,7 +287,7 @@ subscribe_finish(struct shard *shard, struct session *session, uint32_t serial)
 static void
 finish_suback(struct shard *shard, struct session *session, const struct session_suback *suback)
 {
-    if (shard->journal != NULL && keep_is_kept(session)) {
+    if (keep_is_kept(session)) {
         promise_suback(shard, session, suback);
     } else {
         subscribe_finish(shard, session, suback->serial);
@@ -386,6 +386,6 @@ handle_unsubscribe(struct shard *shard, struct connection *c, const struct frame
             log_peer(CONFIG_LOG_UNSUBSCRIBE, DROP_REASONS + 2, "%.*s %.*s", (int)id.size, (const char *)id.data, (int)text.size, (const char *)text.data);
         }
     }
-    send_codes(shard, c, PACKET_UNSUBACK, packet.packet_id, bytes_of(codes, packet.count), shard->journal != NULL && keep_is_kept(c->session));
+    send_codes(shard, c, PACKET_UNSUBACK, packet.packet_id, bytes_of(codes, packet.count), keep_is_kept(c->session));
     free(codes);
 }

@@ -224,10 +224,10 @@ deliver_qos0(struct shard *shard, struct session *session, struct publication *p
 }
 
 bool
-deliver_must_wait(const struct shard *shard, const struct session *session, const struct delivery *d)
+deliver_must_wait(const struct session *session, const struct delivery *d)
 {
     const struct delivery *before = session_get_owed(session)->inflight.last;
-    return shard->journal != NULL && keep_is_kept(session) && (d->qos == 2 || (before != NULL && before->promised));
+    return keep_is_kept(session) && (d->qos == 2 || (before != NULL && before->promised));
 }
 
 /* Sends at once: the window is open and nothing is ahead. False: it was given up. */
@@ -235,7 +235,7 @@ static bool
 deliver_now(struct shard *shard, struct session *session, struct publication *p, const struct deliver_terms *terms, struct delivery *d)
 {
     struct session_owed *owed = session_need_owed(shard, session);
-    bool waits = deliver_must_wait(shard, session, d);
+    bool waits = deliver_must_wait(session, d);
     if (owed == NULL || !inflight_add(shard->account, &owed->inflight, d)) {
         return session_queue(shard, session, &d);
     }

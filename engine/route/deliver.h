@@ -36,7 +36,7 @@ bool deliver_in_flight(struct shard *shard, struct session *session, struct deli
  * True if a delivery that is to be the next one in flight is sent only once it is durable: QoS 2 of a kept session, as what a crash has forgotten would come twice; and what is
  * behind such a one, as a newer value must not arrive before an older one.
  */
-bool deliver_must_wait(const struct shard *shard, const struct session *session, const struct delivery *delivery);
+bool deliver_must_wait(const struct session *session, const struct delivery *delivery);
 
 /* True if a PUBLISH with QoS > 0 may be sent now: connected, window open, output not full. */
 bool deliver_may_send(const struct shard *shard, const struct session *session);

@@ -475,7 +475,6 @@ drop_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 static void
 send_in_flight(struct shard *shard, struct session *s, struct delivery *d)
 {
-    d->promised = d->promised && keep_is_kept(s); /* the session may not be kept any more: then what comes behind it does not wait either */
     if (d->promised) {
         session_count_sent(s, d);
         promise_send(shard, s, d);
@@ -536,7 +535,6 @@ resend_one(struct shard *shard, struct session *s)
         return true;
     }
     d->sent_before = !d->promised;
-    d->promised = d->promised && keep_is_kept(s); /* else it waits for nothing any more, as those behind it do not */
     send_in_flight(shard, s, d);
     return true;
 }
@@ -573,7 +571,7 @@ send_queued(struct shard *shard, struct session *s)
         session_free_delivery(shard, &d);
         return;
     }
-    bool waits = deliver_must_wait(shard, s, d);
+    bool waits = deliver_must_wait(s, d);
     if (!inflight_add(shard->account, &s->owed->inflight, d)) {
         stats_add(&shard->stats.drops[DROP_MEMORY], 1);
         keep_done(shard, s, d);

@@ -224,19 +224,12 @@ oracle_refused(struct oracle *o, uint32_t uid)
     m->done = m->done == ORACLE_NEVER ? o->tick : m->done;
 }
 
-/* On a connection that is there everything sent has been handled; on one that is gone everything that ever will be. */
 void
-oracle_settled(struct oracle *o)
+oracle_settle_messages(struct oracle *o)
 {
-    oracle_note(o, ORACLE_NONE, ORACLE_NONE, "the world rests", 0, 0);
-    o->rested = o->recovered = o->tick;
-    oracle_wills_settled(o);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < o->unsettled_count; i++) {
         struct oracle_message *m = &o->messages[o->unsettled[i]];
-        if (m->will == ORACLE_NONE && m->routed == ORACLE_NEVER && !m->refused && !m->unheard && oracle_link_alive(o, m->link)) {
-            m->routed = o->tick;
-        }
         if (m->will != ORACLE_NONE && m->routed == ORACLE_NEVER) {
             o->unsettled[kept++] = o->unsettled[i];
         } else {
@@ -245,6 +238,22 @@ oracle_settled(struct oracle *o)
         }
     }
     o->unsettled_count = kept;
+}
+
+/* On a connection that is there everything sent has been handled; on one that is gone everything that ever will be. */
+void
+oracle_settled(struct oracle *o)
+{
+    oracle_note(o, ORACLE_NONE, ORACLE_NONE, "the world rests", 0, 0);
+    o->rested = o->recovered = o->tick;
+    oracle_wills_settled(o);
+    for (uint32_t i = 0; i < o->unsettled_count; i++) {
+        struct oracle_message *m = &o->messages[o->unsettled[i]];
+        if (m->will == ORACLE_NONE && m->routed == ORACLE_NEVER && !m->refused && !m->unheard && oracle_link_alive(o, m->link)) {
+            m->routed = o->tick;
+        }
+    }
+    oracle_settle_messages(o);
 }
 
 bool

@@ -260,6 +260,8 @@ void oracle_acked(struct oracle *o, uint32_t uid);
 void oracle_refused(struct oracle *o, uint32_t uid);
 /* The world has come to rest: nothing is under way between clients and broker, nor within it. */
 void oracle_settled(struct oracle *o);
+/* Nothing of what was sent is under way any more: all is settled but wills that are still to come. */
+void oracle_settle_messages(struct oracle *o);
 /* `earlier` was surely published before `later`, as every party must see it. */
 bool oracle_before(const struct oracle_message *earlier, const struct oracle_message *later);
 /* Another value was surely kept for its topic before `tick`. */

@@ -78,23 +78,6 @@ oracle_unsure(struct oracle *o, uint32_t session, uint32_t uid, uint16_t packet_
     }
 }
 
-/* No attempt is under way any more. */
-static void
-settle_messages(struct oracle *o)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < o->unsettled_count; i++) {
-        struct oracle_message *m = &o->messages[o->unsettled[i]];
-        if (m->will != ORACLE_NONE && m->routed == ORACLE_NEVER) {
-            o->unsettled[kept++] = o->unsettled[i];
-        } else {
-            m->settled = o->tick;
-            m->done = m->done == ORACLE_NEVER ? o->tick : m->done;
-        }
-    }
-    o->unsettled_count = kept;
-}
-
 static void
 forget_values(struct oracle *o, struct oracle_session *s)
 {
@@ -125,7 +108,7 @@ judge_session(struct oracle *o, struct oracle_session *s)
 void
 oracle_crashed(struct oracle *o, bool orderly)
 {
-    settle_messages(o);
+    oracle_settle_messages(o); /* no attempt is under way any more */
     oracle_wills_crashed(o, orderly);
     for (uint32_t i = 0; i < o->session_count; i++) {
         judge_session(o, &o->sessions[i]);
